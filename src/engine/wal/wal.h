@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * wal.h - the kvlsm WAL: ring, segment writer, segment reader.
+ *
+ * The engine's own redo log.  Writers of batches append records to a ring in
+ * shared memory under KV_LOCK_LOG; whoever holds KV_LOCK_WAL_IO (in the
+ * server: the engine worker alone) moves them from the ring into segment
+ * files as checksummed groups and syncs them.  docs/format.md has the bytes.
+ */
+#ifndef KV_WAL_H
+#define KV_WAL_H
+
+#include "engine/base/entry.h"
+#include "engine/base/identity.h"
+#include "engine/kv_env.h"
+
+/* On disk: never renumbered. */
+typedef enum KvLogType
+{
+	KV_LOG_BATCH = 1,	/* payload: entries, see write_batch.h */
+	KV_LOG_INGEST = 2,	/* payload: encoded file metas, see manifest.h */
+	KV_LOG_SETTLE = 3,	/* payload: how transactions ended */
+	KV_LOG_SWITCH = 100 /* ring only: the next segment starts; xid = its number */
+} KvLogType;
+
+typedef struct KvLogRecord
+{
+	uint8_t type; /* KvLogType */
+	uint64_t csn;
+	uint64_t xid;
+	uint64_t lsn; /* end of the host's record; 0 without a host log */
+	KvSlice payload;
+} KvLogRecord;
+
+/* ---- ring (ring.c): shared; appended under KV_LOCK_LOG, read under KV_LOCK_WAL_IO */
+typedef struct KvRing KvRing; /* the start of its area */
+
+size_t kv_ring_area(size_t ring_bytes);
+void kv_ring_init(void *area, size_t ring_bytes);
+/* bytes that a record with such a payload takes; compare with kv_ring_free */
+size_t kv_ring_bound(size_t payload);
+size_t kv_ring_free(const KvRing *ring);
+size_t kv_ring_size(const KvRing *ring);
+/* KV_FULL leaves the ring as it was.  Positions are byte counts for ever. */
+KvStatus kv_ring_append(KvRing *ring, const KvLogRecord *rec,
+						uint64_t *end_pos) KV_MUST_CHECK;
+uint64_t kv_ring_inserted(const KvRing *ring); /* end of the newest record */
+uint64_t kv_ring_written(const KvRing *ring);  /* all before it is in files */
+/*
+ * Drainer: the record at *pos, if *pos < inserted; advances *pos.  payload
+ * is contiguous (records never wrap: the ring skips its tail) and stays
+ * valid until kv_ring_release passes it.
+ */
+bool kv_ring_read(const KvRing *ring, uint64_t *pos, KvLogRecord *rec);
+void kv_ring_release(KvRing *ring, uint64_t pos);
+
+/* ---- segment writer (wal_writer.c): one at a time, under KV_LOCK_WAL_IO */
+typedef struct KvWalWriter KvWalWriter;
+
+typedef struct KvWalStart
+{
+	uint64_t segment_no;	  /* the file is <segment_no>.wal */
+	uint64_t prev_segment_no; /* 0: none */
+	uint64_t prev_length;	  /* its final length; all of it is synced */
+	uint64_t start_csn;		  /* every record here has a larger csn */
+	uint64_t start_lsn;		  /* and a larger lsn */
+} KvWalStart;
+
+/*
+ * Creates the segment (KV_EXISTS is an error: numbers are never reused),
+ * writes its header, preallocates prealloc bytes, syncs file and folder.
+ */
+KvStatus kv_wal_create(KvEnv *env, const KvIdentity *identity,
+					   const KvWalStart *start, uint64_t prealloc,
+					   KvWalWriter **writer, KvError *err) KV_MUST_CHECK;
+/* Collects one group in private memory; KV_NO_MEMORY. */
+KvStatus kv_wal_add(KvWalWriter *w, const KvLogRecord *rec, KvError *err)
+	KV_MUST_CHECK;
+size_t kv_wal_pending(const KvWalWriter *w); /* bytes collected */
+/*
+ * Writes the collected group, if any.  A failure poisons the writer: every
+ * later call returns the same status, the tail is unknown.
+ */
+KvStatus kv_wal_write(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
+KvStatus kv_wal_sync(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
+uint64_t kv_wal_length(const KvWalWriter *w); /* end of the last group */
+uint64_t kv_wal_segment(const KvWalWriter *w);
+/* Does not sync. */
+void kv_wal_close(KvWalWriter *w);
+
+/* ---- segment reader (wal_reader.c): recovery, verify */
+typedef struct KvWalReader KvWalReader;
+
+/*
+ * KV_NOT_FOUND: no such file.  KV_UNSUPPORTED, KV_FOREIGN, KV_CORRUPT: the
+ * header.  *start is filled on KV_OK.
+ */
+KvStatus kv_wal_open(KvEnv *env, const KvIdentity *identity,
+					 uint64_t segment_no, KvWalReader **reader,
+					 KvWalStart *start, KvError *err) KV_MUST_CHECK;
+/*
+ * The next record.  KV_OK; KV_NOT_FOUND at the clean or torn end; KV_CORRUPT
+ * when bytes that were synced are damaged: a bad group below limit, or below
+ * the synced-through mark of a later good group.  limit is the final length
+ * that the next segment's header tells, or 0 for the last segment (whose
+ * tail may be torn).  rec->payload lives until the next call.
+ */
+KvStatus kv_wal_next(KvWalReader *r, uint64_t limit, KvLogRecord *rec,
+					 KvError *err) KV_MUST_CHECK;
+/* End of the last good group, bytes from the start of the file. */
+uint64_t kv_wal_good_end(const KvWalReader *r);
+void kv_wal_reader_close(KvWalReader *r);
+
+#endif /* KV_WAL_H */
