@@ -10,6 +10,7 @@
 #ifndef KV_STATUS_H
 #define KV_STATUS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum KvStatus
