@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * kv_engine.h - the engine as its host sees it.
+ *
+ * With kv_env.h this is all of src/engine that src/pg may include.  State
+ * that processes share lives in one region that the host supplies; each
+ * process attaches to it and gets a KvDb of its own.  No function throws,
+ * waits or exits: where room is missing a function returns KV_STALLED, and
+ * the host waits for a kick (KV_KICK_WAITERS) in its own way and calls again.
+ *
+ * Roles.  One process at a time is the worker (kv_recover, kv_replay,
+ * kv_open_for_use, kv_worker_step, kv_shutdown); one is the compactor
+ * (kv_compact_step); every other process reads and writes.  Without worker
+ * processes (tests, benchmarks) one thread may play all the roles.
+ */
+#ifndef KV_ENGINE_H
+#define KV_ENGINE_H
+
+#include "engine/base/entry.h"
+#include "engine/base/identity.h"
+#include "engine/kv_env.h"
+
+typedef struct KvDb KvDb;
+
+/* Constant after kv_shared_init.  Sizes in bytes. */
+typedef struct KvConfig
+{
+	uint64_t memtable_bytes; /* of one memtable */
+	uint32_t memtables;		 /* active and immutable together, >= 2, <= 8 */
+	uint64_t ring_bytes;	 /* kvlsm WAL ring */
+	uint64_t cache_bytes;	 /* block cache */
+	uint64_t file_bytes;	 /* SSTables are cut at about this size */
+	uint64_t level_bytes;	 /* target of L1; each further level is 10 times it */
+	uint64_t wal_prealloc;	 /* bytes to preallocate for a WAL segment */
+	uint32_t block_bytes;	 /* data block before compression */
+	uint32_t max_files;		 /* SSTables that may exist at once */
+	uint32_t max_readers;	 /* processes that may attach */
+	uint32_t l0_compact;	 /* files in L0 that start a compaction */
+	uint32_t l0_stop;		 /* files in L0 that stall writers */
+	bool lz4;
+	bool host_log; /* the host's log is the truth: a gap in ours is no loss */
+} KvConfig;
+
+void kv_config_default(KvConfig *config);
+/* KV_INVALID with a message that names the setting. */
+KvStatus kv_config_check(const KvConfig *config, KvError *err) KV_MUST_CHECK;
+size_t kv_shared_bytes(const KvConfig *config);
+/* shared: kv_shared_bytes long, 64-byte aligned; any content. */
+void kv_shared_init(void *shared, const KvConfig *config);
+
+/*
+ * Attaches this process as reader number reader_no (< max_readers, used by
+ * nobody else at the same time).  KV_NO_MEMORY.
+ */
+KvStatus kv_attach(KvEnv *env, void *shared, uint32_t reader_no, KvDb **db,
+				   KvError *err) KV_MUST_CHECK;
+/* Releases every pin of this process; open scans become invalid. */
+void kv_detach(KvDb *db);
+
+/* ---- state of the store */
+typedef enum KvMode
+{
+	KV_MODE_STARTING, /* recovery has not finished: nothing works yet */
+	KV_MODE_NORMAL,
+	KV_MODE_READONLY, /* reads work; kv_mode_reason says what to do */
+	KV_MODE_OFF		  /* refused; kv_mode_reason says why */
+} KvMode;
+
+KvMode kv_mode(const KvDb *db);
+/* one line for people; "" in KV_MODE_NORMAL.  Copied into buf. */
+void kv_mode_reason(const KvDb *db, char *buf, size_t cap);
+void kv_set_mode(KvDb *db, KvMode mode, const char *reason);
+
+/* ---- recovery: worker only, in this order */
+typedef struct KvHost
+{
+	KvIdentity identity; /* system id, current timeline; incarnation ignored */
+	/*
+	 * End of the host's log after its recovery; entries beyond it, or on a
+	 * timeline for which in_history says false, are cut.  0: no cut.
+	 */
+	uint64_t end_lsn;
+	bool (*in_history)(void *arg, uint32_t timeline, uint64_t lsn);
+	void *arg;
+} KvHost;
+
+typedef struct KvRecovery
+{
+	bool created;		   /* the folder was empty: a new store */
+	uint32_t files;		   /* SSTables */
+	uint32_t wal_segments; /* that were read */
+	uint64_t wal_records;
+	uint64_t lsn; /* the host replays its log from here (0: new store) */
+	bool stepped_back; /* the folder was an incomplete copy */
+} KvRecovery;
+
+/*
+ * Reads CURRENT, MANIFEST and the kvlsm WAL into memtables.  Batches whose
+ * transaction did not commit are dropped (env->xact_state must know them
+ * all: KV_XACT_UNKNOWN is KV_CORRUPT).  KV_CORRUPT, KV_FOREIGN,
+ * KV_UNSUPPORTED: refused, nothing in the folder was changed.
+ */
+KvStatus kv_recover(KvDb *db, const KvHost *host, KvRecovery *out,
+					KvError *err) KV_MUST_CHECK;
+/*
+ * The host's log, in its order, from KvRecovery.lsn on.  payload as given to
+ * log_batch.  Records that are known already are recognised by lsn.
+ */
+KvStatus kv_replay_batch(KvDb *db, uint64_t lsn, uint64_t xid, uint64_t csn,
+						 KvSlice payload, KvError *err) KV_MUST_CHECK;
+/* A piece of an ingested file; only written if the file is not there. */
+KvStatus kv_replay_file(KvDb *db, uint64_t file_no, uint64_t offset,
+						KvSlice bytes, KvError *err) KV_MUST_CHECK;
+KvStatus kv_replay_ingest(KvDb *db, uint64_t lsn, uint64_t xid, uint64_t csn,
+						  KvSlice payload, KvError *err) KV_MUST_CHECK;
+/*
+ * Ends recovery: flushes what was replayed if needed, writes a new MANIFEST,
+ * starts a new WAL segment, sweeps leftovers, sets KV_MODE_NORMAL.  lsn: the
+ * host's log was replayed up to here.
+ */
+KvStatus kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err) KV_MUST_CHECK;
+/*
+ * A worker that was restarted while the shared region lived on (not a
+ * crash): takes over the files without recovering anything.
+ */
+KvStatus kv_take_over(KvDb *db, const KvHost *host, KvError *err)
+	KV_MUST_CHECK;
+
+/* ---- the worker's daily work */
+typedef struct KvWork
+{
+	bool more;			 /* call again at once */
+	bool progressed;	 /* something was done */
+	uint64_t synced_lsn; /* the host may recycle its log below this */
+	uint64_t flushed_bytes;
+	uint32_t removed_files;
+} KvWork;
+
+/*
+ * One round: ring to WAL files and sync, settle ended transactions, flush
+ * one immutable memtable, install a finished compaction, keep number
+ * ceilings ahead, remove obsolete files.  An error leaves the store usable
+ * for readers; the host logs it and calls again later.  KV_IO_ERROR of a
+ * sync is final (the host panics or restarts).
+ */
+KvStatus kv_worker_step(KvDb *db, KvWork *work, KvError *err) KV_MUST_CHECK;
+/* Ring to files and sync only; anyone in a process without a worker. */
+KvStatus kv_sync_log(KvDb *db, KvError *err) KV_MUST_CHECK;
+/* Writes and syncs everything that is in memory to the WAL and closes. */
+KvStatus kv_shutdown(KvDb *db, KvError *err) KV_MUST_CHECK;
+
+/* ---- compactor */
+/*
+ * Picks a compaction if none is under way, or goes on with the one that is,
+ * for about budget input bytes.  *busy: there is work left (call again; when
+ * false, wait for a kick).
+ */
+KvStatus kv_compact_step(KvDb *db, uint64_t budget, bool *busy, KvError *err)
+	KV_MUST_CHECK;
+/* Drops the job under way, removes its output. */
+void kv_compact_abandon(KvDb *db);
+
+/* ---- writing */
+/*
+ * The entries of one atomic batch, encoded as they stand in the kvlsm WAL
+ * and in the host's log.  Zero-initialised = empty.
+ */
+typedef struct KvBatch
+{
+	char *data;
+	size_t len, cap;
+	uint32_t count;
+	size_t payload; /* key and value bytes, for the memtable's bound */
+} KvBatch;
+
+/* KV_NO_MEMORY, KV_TOO_LARGE.  Keys of one batch are distinct. */
+KvStatus kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *entry,
+					  KvError *err) KV_MUST_CHECK;
+void kv_batch_reset(KvBatch *batch); /* empty, memory kept */
+void kv_batch_free(KvEnv *env, KvBatch *batch);
+/* Takes the next entry off the front of payload (after kv_batch_start). */
+KvStatus kv_batch_start(KvSlice *payload, uint32_t *count, KvError *err)
+	KV_MUST_CHECK;
+KvStatus kv_batch_next(KvSlice *payload, KvEntry *entry, KvError *err)
+	KV_MUST_CHECK;
+
+/* A batch with more is split by the caller, or ingested. */
+#define KV_SLICE_ENTRIES 256
+/* Largest batch (encoded) and largest entry that go through the memtable. */
+size_t kv_max_batch_bytes(const KvDb *db);
+/* A write set of more bytes than this is better ingested. */
+uint64_t kv_ingest_threshold(const KvDb *db);
+
+typedef struct KvWrite
+{
+	const KvBatch *batch;
+	uint64_t xid; /* 0: visible at once (hosts without transactions) */
+	/*
+	 * Called under KV_LOCK_LOG with the csn; logs the batch in the host's
+	 * log and returns the end LSN.  NULL: no host log.  May throw
+	 * (longjmp): nothing has been changed by then, and the host releases
+	 * KV_LOCK_LOG in its error recovery.
+	 */
+	uint64_t (*log_batch)(void *arg, uint64_t csn);
+	void *arg;
+} KvWrite;
+
+/*
+ * Appends to ring and memtable.  KV_STALLED: no room now, nothing changed;
+ * kicks the worker.  KV_NOT_READY, KV_TOO_LARGE.  Durable only after the
+ * host's commit, or kv_sync_log.  *csn is the batch's.
+ */
+KvStatus kv_write(KvDb *db, const KvWrite *write, uint64_t *csn, KvError *err)
+	KV_MUST_CHECK;
+/* Writers would be stalled now (checked before locks are taken). */
+bool kv_write_would_stall(const KvDb *db);
+
+/*
+ * A hint that a transaction has ended: readers need not ask the host.  Never
+ * fails; may be called from commit callbacks.
+ */
+void kv_note_xact(KvDb *db, uint64_t xid, bool committed);
+
+/* ---- ingest: a sorted run of any size becomes files, visible in one step */
+typedef struct KvIngest KvIngest;
+
+/* KV_STALLED if no file numbers are free. */
+KvStatus kv_ingest_open(KvDb *db, uint64_t xid, KvIngest **ingest,
+						KvError *err) KV_MUST_CHECK;
+/* In key order, one version a key. */
+KvStatus kv_ingest_add(KvIngest *ingest, const KvEntry *entry, KvError *err)
+	KV_MUST_CHECK;
+/* Files complete, synced, linked under their final names. */
+KvStatus kv_ingest_finish(KvIngest *ingest, KvError *err) KV_MUST_CHECK;
+/*
+ * For the host's log: file i of n (KV_NOT_FOUND past the last) and its
+ * bytes.
+ */
+KvStatus kv_ingest_file(KvIngest *ingest, uint32_t i, uint64_t *file_no,
+						uint64_t *size) KV_MUST_CHECK;
+KvStatus kv_ingest_read(KvIngest *ingest, uint32_t i, uint64_t off, void *buf,
+						size_t len, KvError *err) KV_MUST_CHECK;
+/* The reference record's payload, borrowed until commit or abort. */
+KvSlice kv_ingest_payload(KvIngest *ingest);
+/*
+ * Rotates the memtable, assigns the csn, calls log_batch (which may throw),
+ * publishes the files; all versions carry xid.  KV_STALLED as kv_write.  On
+ * KV_OK the ingest is freed.
+ */
+KvStatus kv_ingest_commit(KvDb *db, KvIngest *ingest,
+						  uint64_t (*log_batch)(void *arg, uint64_t csn),
+						  void *arg, uint64_t *csn, KvError *err)
+	KV_MUST_CHECK;
+/* Removes the files; frees.  Also after any failure above. */
+void kv_ingest_abort(KvIngest *ingest);
+
+/*
+ * While a backend has logged pieces whose reference is not in yet, the host
+ * must keep its log from lsn on: KvWork.synced_lsn stays behind it.  0: none.
+ */
+void kv_hold_lsn(KvDb *db, uint64_t lsn);
+
+/* ---- a transaction's own writes (private to the process) */
+typedef struct KvWriteSet KvWriteSet;
+
+/*
+ * Every write carries a stamp: one for each (command, subtransaction) pair,
+ * rising, handed out by the caller.  max_bytes: KV_FULL beyond it.
+ */
+KvStatus kv_write_set_open(KvEnv *env, size_t max_bytes, KvWriteSet **ws)
+	KV_MUST_CHECK;
+void kv_write_set_free(KvWriteSet *ws);
+KvStatus kv_write_set_add(KvWriteSet *ws, uint32_t stamp,
+						  const KvEntry *entry, KvError *err) KV_MUST_CHECK;
+/* All writes so far with stamps >= from are dead for ever (ROLLBACK TO). */
+void kv_write_set_kill(KvWriteSet *ws, uint32_t from);
+size_t kv_write_set_bytes(const KvWriteSet *ws);
+uint64_t kv_write_set_entries(const KvWriteSet *ws);
+/*
+ * The newest live version of key with stamp < limit.  Borrowed until the
+ * next call.  Tombstones are returned like any other.
+ */
+bool kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit,
+					  KvEntry *entry);
+/*
+ * Live keys in order, for each the newest version with stamp < limit, with
+ * csn UINT64_MAX.  The set may grow while the iterator is open.
+ */
+KvStatus kv_write_set_iter(KvWriteSet *ws, uint32_t limit, KvIter **it)
+	KV_MUST_CHECK;
+
+/* ---- reading */
+/*
+ * What a reader sees.  A version with csn > max_csn is invisible.  One with
+ * xid 0 is visible otherwise; else visible() decides (NULL: visible).
+ * state is what the engine knows of the transaction; IN_DOUBT means that the
+ * host has to find out.  UNKNOWN must be reported by returning KV_CORRUPT.
+ */
+typedef struct KvReadView
+{
+	uint64_t max_csn; /* the server: UINT64_MAX */
+	KvStatus (*visible)(void *arg, uint64_t xid, KvXactState state,
+						bool *visible);
+	void *arg;
+	int64_t now_us; /* what has expired by then is absent */
+} KvReadView;
+
+/* The newest csn that is published, for hosts without transactions. */
+uint64_t kv_snapshot_csn(KvDb *db);
+
+/* A value in memory of the env; reused from call to call. */
+typedef struct KvValue
+{
+	char *data;
+	size_t len, cap;
+	uint64_t csn, xid;
+	int64_t expires_us;
+} KvValue;
+
+void kv_value_free(KvEnv *env, KvValue *value);
+
+/*
+ * The newest visible version; KV_NOT_FOUND if there is none, or it is a
+ * tombstone or has expired.  Allocates nothing but the value.
+ */
+KvStatus kv_get(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
+				KvError *err) KV_MUST_CHECK;
+/* As kv_get, but a deleted or expired version is KV_OK too: *found is false. */
+KvStatus kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key,
+					   KvValue *value, bool *found, KvError *err)
+	KV_MUST_CHECK;
+
+typedef struct KvScan KvScan;
+
+/*
+ * Live keys in [lower, upper) (upper.len 0: no bound), hiding what the view
+ * does not see, tombstones and expired values.  overlay (may be NULL): a
+ * transaction's own writes, which hide what is below; closed with the scan.
+ * view and the bounds are copied, view->arg must outlive the scan.  The
+ * files stay until kv_scan_close; no lock and no memtable is held.
+ */
+KvStatus kv_scan_open(KvDb *db, const KvReadView *view, KvSlice lower,
+					  KvSlice upper, bool reverse, KvIter *overlay,
+					  KvScan **scan, KvError *err) KV_MUST_CHECK;
+/* The next key in the direction: KV_NOT_FOUND at the end.  Borrowed until the next call. */
+KvStatus kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err)
+	KV_MUST_CHECK;
+/* As after kv_scan_open; overlay is rewound too. */
+KvStatus kv_scan_rewind(KvScan *scan, KvError *err) KV_MUST_CHECK;
+void kv_scan_close(KvScan *scan);
+
+/* ---- stores: ids for key prefixes */
+/* A new id, never handed out before; KV_STALLED: try again after a kick. */
+KvStatus kv_new_store_id(KvDb *db, uint32_t *id, KvError *err) KV_MUST_CHECK;
+#define KV_SYSTEM_STORE 0 /* the host's map of stores */
+/*
+ * Key in the system store under which the drop of a store is written; what
+ * compaction finds there, visible to all, it removes with every key of it.
+ */
+#define KV_DROPPED_PREFIX 'D'
+size_t kv_dropped_key(uint32_t store_id, char *buf); /* 4 + 1 + 4 bytes */
+
+/* ---- administration */
+/* Asks; done when kv_request_done(ticket).  The host waits. */
+uint64_t kv_request_flush(KvDb *db);
+uint64_t kv_request_compact(KvDb *db); /* flush, then everything to the bottom */
+bool kv_request_done(KvDb *db, uint64_t ticket);
+
+/* Bytes of the files that hold [lower, upper), roughly. */
+KvStatus kv_approximate_bytes(KvDb *db, KvSlice lower, KvSlice upper,
+							  uint64_t *bytes, uint64_t *entries,
+							  KvError *err) KV_MUST_CHECK;
+
+/*
+ * Reads every file of the current version and the active memtable.  report
+ * is called for each problem and, with a NULL problem, for each good file;
+ * false stops.  KV_OK even if problems were reported.
+ */
+KvStatus kv_verify(KvDb *db,
+				   bool (*report)(void *arg, const char *file,
+								  const char *problem),
+				   void *arg, KvError *err) KV_MUST_CHECK;
+
+typedef struct KvStats
+{
+	KvMode mode;
+	uint64_t files[7], bytes[7], entries[7], tombstones[7]; /* by level */
+	uint64_t memtable_bytes, memtable_entries; /* active */
+	uint32_t memtables_immutable;
+	uint64_t last_csn;
+	uint64_t inserted_lsn, synced_lsn, flushed_lsn;
+	uint64_t wal_bytes;		/* written to kvlsm WAL files */
+	uint64_t flushes, flushed_bytes;
+	uint64_t compactions, compacted_in_bytes, compacted_out_bytes;
+	uint64_t ingests, ingested_bytes;
+	uint64_t stalls;
+	uint64_t cache_hits, cache_misses, cache_evictions, cache_frames;
+	uint64_t obsolete_files; /* waiting for readers or a backup */
+	uint64_t oldest_pinned_version, current_version;
+	uint64_t doubtful; /* transactions that files are not sure of yet */
+} KvStats;
+
+void kv_stats(KvDb *db, KvStats *stats);
+
+#endif /* KV_ENGINE_H */
