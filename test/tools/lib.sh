@@ -102,15 +102,37 @@ kv_link_entries() {
 	done
 }
 
+# Make's settings of an outer make must not leak into the builds below it:
+# what matters is exported by the Makefile.
+kv_make() {
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory \
+		-j"$(nproc)" "PG_CONFIG=${PG_CONFIG:-pg_config}" "$@"
+}
+
+# A second build of the same sources, in .build/NAME: a directory that links
+# to them, because make's VPATH would pick up the objects of the first build.
+kv_build_dir() {
+	local dir=$KV_ROOT/.build/$1 f
+	mkdir -p "$dir"
+	for f in Makefile kvlsm.control sql src; do
+		ln -sfn "$KV_ROOT/$f" "$dir/$f"
+	done
+	printf '%s\n' "$dir"
+}
+
 # A private installation: the server finds lib and share relative to its own
 # resolved path, so programs are copied and everything else is linked.  The
 # directories end as DIR followed by the system's own path, which is what
-# "make install DESTDIR=DIR" fills.  Extra arguments go to that make.
+# "make install DESTDIR=DIR" fills.  KV_BUILD=NAME installs from a build of
+# its own (kv_build_dir); extra arguments go to make.
 kv_make_install() {
-	local dir=$1 bin lib share
+	local dir=$1 src=$KV_ROOT bin lib share
 	shift
 	bin=$(kv_pg_config --bindir) && lib=$(kv_pg_config --pkglibdir) &&
 		share=$(kv_pg_config --sharedir) || return 1
+	if [ -n "${KV_BUILD:-}" ]; then
+		src=$(kv_build_dir "$KV_BUILD")
+	fi
 	mkdir -p "$dir" && dir=$(cd "$dir" && pwd) || return 1
 	if [ ! "$dir$bin/postgres" -nt "$bin/postgres" ]; then
 		mkdir -p "$dir$bin" && cp -f "$bin"/* "$dir$bin/" || return 1
@@ -119,8 +141,7 @@ kv_make_install() {
 		rm -f "$dir$share/extension"
 		kv_link_entries "$share/extension" "$dir$share/extension"
 	fi
-	make -s -C "$KV_ROOT" --no-print-directory install DESTDIR="$dir" "$@" \
-		>/dev/null || return 1
+	kv_make -s -C "$src" install DESTDIR="$dir" "$@" >/dev/null || return 1
 	chmod -R a+rX "$dir"
 }
 

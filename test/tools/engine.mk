@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Builds the engine without PostgreSQL, for unit tests, the simulator and
+# fuzzing.  Called by unit.sh, sim.sh and fuzz.sh in the top directory:
+#
+#   make -f test/tools/engine.mk VARIANT=unit|asan|sim|fuzz programs
+#   make -f test/tools/engine.mk VARIANT=sim BUG=name programs
+#
+# Everything it makes lies in .build/$(VARIANT).  With BUG, only the sources
+# that mention planted bugs are compiled again; the rest is the simulator's.
+
+CC_unit := gcc
+FLAGS_unit := -O2 -g
+CC_asan := clang
+FLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined
+CC_sim := gcc
+FLAGS_sim := -O2 -g
+CC_fuzz := clang
+FLAGS_fuzz := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+SAN_fuzz := address,undefined
+
+CC := $(CC_$(VARIANT))
+CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wmissing-prototypes \
+	-Wdeclaration-after-statement -fno-strict-aliasing \
+	-DKV_DEBUG -DKVLSM_TESTING -Isrc -Itest/unit $(FLAGS_$(VARIANT))
+ifeq ($(CI),true)
+CFLAGS += -Werror
+endif
+LIBS := -lxxhash -llz4
+
+ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
+SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c))
+MAIN_unit := $(wildcard test/unit/*_test.c)
+MAIN_asan := $(MAIN_unit)
+MAIN_fuzz := $(wildcard test/fuzz/*_fuzz.c)
+SIM := $(wildcard test/sim/*.c)
+
+B := .build/$(VARIANT)
+SHARED := $(ENGINE) $(SUPPORT)
+objects = $(patsubst %.c,$(2)/obj/%.o,$(1))
+
+ifeq ($(VARIANT),sim)
+ifdef BUG
+PLANTED := $(shell grep -lE 'KV(LSM)?_BUG' $(SHARED) $(SIM))
+D := $(B)/bug-$(BUG)
+CFLAGS += -DKVLSM_BUG=$(BUG) -DKVLSM_BUG_$(BUG)
+OBJS := $(call objects,$(PLANTED),$(D)) \
+	$(call objects,$(filter-out $(PLANTED),$(SHARED) $(SIM)),$(B))
+else
+D := $(B)
+OBJS := $(call objects,$(SHARED) $(SIM),$(B))
+endif
+PROGRAMS := $(D)/sim
+else
+D := $(B)
+OBJS := $(call objects,$(SHARED),$(B))
+PROGRAMS := $(patsubst %.c,$(B)/%,$(notdir $(MAIN_$(VARIANT))))
+ifdef ONLY
+PROGRAMS := $(filter $(addprefix $(B)/,$(ONLY) $(ONLY)_test),$(PROGRAMS))
+endif
+endif
+
+.PHONY: programs list
+.SECONDARY:
+programs: $(PROGRAMS)
+list:
+	@printf '%s\n' $(PROGRAMS)
+
+$(D)/sim: $(OBJS)
+	@$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+
+ifneq ($(VARIANT),sim)
+$(B)/%_test: $(B)/obj/test/unit/%_test.o $(OBJS)
+	@$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(B)/%_fuzz: $(B)/obj/test/fuzz/%_fuzz.o $(OBJS)
+	@$(CC) $(CFLAGS) -fsanitize=fuzzer,$(SAN_fuzz) -o $@ $(filter %.o,$^) $(LIBS)
+endif
+
+ifeq ($(VARIANT),fuzz)
+CFLAGS += -fsanitize=fuzzer-no-link,$(SAN_fuzz)
+endif
+
+# The list of sources and the flags are prerequisites too: a source that
+# went away must not live on in a program.
+$(shell mkdir -p $(D); printf '%s\n' '$(CC) $(CFLAGS) $(OBJS)' | \
+	cmp -s - $(D)/flags || \
+	printf '%s\n' '$(CC) $(CFLAGS) $(OBJS)' >$(D)/flags)
+$(PROGRAMS): $(D)/flags
+$(filter $(D)/%,$(OBJS)): $(D)/flags
+
+$(D)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(D)/obj $(B)/obj -name '*.d' 2>/dev/null)
