@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * kvlsm.h - what the files of src/pg share.
+ *
+ * Grouped by the file that defines it.  Everything here may ereport(ERROR)
+ * unless it says otherwise.
+ */
+#ifndef KVLSM_H
+#define KVLSM_H
+
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlogdefs.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "utils/snapshot.h"
+
+#include "engine/kv_engine.h"
+#include "engine/kv_env.h"
+
+#define KVLSM_DIR "kvlsm" /* below the data directory */
+#define KVLSM_SLOT "kvlsm" /* name of the physical replication slot */
+
+/* ---- guc.c: settings (units as in pg_settings) */
+extern int kvlsm_memtable_size;		  /* MB */
+extern int kvlsm_memtables;
+extern int kvlsm_block_cache_size;	  /* MB */
+extern int kvlsm_wal_buffers;		  /* MB */
+extern int kvlsm_max_files;
+extern int kvlsm_wal_writer_delay;	  /* ms */
+extern int kvlsm_stall_timeout;		  /* ms; 0: no limit */
+extern int kvlsm_max_key_size;		  /* bytes */
+extern int kvlsm_max_value_size;	  /* bytes */
+extern int kvlsm_max_batch_items;
+extern int kvlsm_max_rows;			  /* of one kv_range call */
+extern int kvlsm_max_key_locks;
+extern int kvlsm_write_set_memory;	  /* kB */
+extern char *kvlsm_default_store;
+extern int kvlsm_block_size;		  /* bytes */
+extern int kvlsm_compression;		  /* 0 none, 1 lz4 */
+extern int kvlsm_force_mode;		  /* KvlsmForceMode */
+void kvlsm_define_gucs(void);
+/* what the settings mean for the engine; called in the postmaster */
+void kvlsm_config_from_gucs(KvConfig *config);
+
+typedef enum KvlsmForceMode
+{
+	KVLSM_FORCE_NORMAL,
+	KVLSM_FORCE_READONLY,
+	KVLSM_FORCE_OFF
+} KvlsmForceMode;
+
+/* ---- shmem.c: the shared region */
+typedef struct KvlsmShared
+{
+	/* set once in the postmaster */
+	LWLockPadded *locks; /* KV_LOCK_COUNT of them, tranche "kvlsm" */
+	Size engine_bytes;
+
+	/* latches of the workers; written by each worker at its start and end,
+	 * read by kick(); NULL while it does not run */
+	Latch *volatile worker_latch;
+	Latch *volatile compactor_latch;
+	Latch *volatile keeper_latch;
+	ConditionVariable waiters; /* KV_KICK_WAITERS broadcasts */
+
+	/* the worker publishes, the slot keeper reads */
+	pg_atomic_uint64 synced_lsn;
+	/* the slot keeper publishes: restart_lsn of the slot, 0 if there is none */
+	pg_atomic_uint64 slot_lsn;
+	pg_atomic_uint32 slot_state; /* KvlsmSlotState */
+	/* sessions between pg_backup_start and pg_backup_stop */
+	pg_atomic_uint32 open_backups;
+	char engine[FLEXIBLE_ARRAY_MEMBER]; /* 64-byte aligned in fact */
+} KvlsmShared;
+
+typedef enum KvlsmSlotState
+{
+	KVLSM_SLOT_UNKNOWN, /* the keeper has not looked yet */
+	KVLSM_SLOT_PRESENT,
+	KVLSM_SLOT_LOST,	/* it could not be made or kept: see the log */
+	KVLSM_SLOT_DROPPED	/* kvlsm_drop_slot() was called */
+} KvlsmSlotState;
+
+extern KvlsmShared *kvlsm_shared; /* NULL: not preloaded */
+void kvlsm_shmem_request(void);
+void kvlsm_shmem_startup(void);
+void *kvlsm_engine_region(void);
+
+/* ---- env_pg.c: kv_env over PostgreSQL; callbacks never throw */
+KvEnv *kvlsm_env(void); /* this process's; made at first use */
+void kvlsm_env_start_process(void); /* backend start hooks, reader number */
+
+/* ---- errors.c: the one table KvStatus -> SQLSTATE */
+void kvlsm_ereport(KvStatus status, const KvError *err) pg_attribute_noreturn();
+static inline void
+kvlsm_check(KvStatus status, const KvError *err)
+{
+	if (unlikely(status != KV_OK))
+		kvlsm_ereport(status, err);
+}
+void kvlsm_error_not_preloaded(void) pg_attribute_noreturn();
+
+/* ---- access.c: may this process use the engine now? */
+/*
+ * The engine for this backend.  Raises 55000 (not preloaded, standby, off,
+ * read-only and for_write), 57P03 (starting; waits up to a second first).
+ */
+KvDb *kvlsm_db(bool for_write);
+/* The engine if it can be used right now, else NULL; never raises. */
+KvDb *kvlsm_db_if_ready(void);
+/*
+ * Waits for room after KV_STALLED (*started_ms: 0 at the first call).
+ * Interruptible; 53000 after kvlsm.stall_timeout.
+ */
+void kvlsm_wait_for_room(TimestampTz *started);
+/* Waits until kv_request_done(ticket). */
+void kvlsm_wait_for_request(uint64 ticket);
+
+/* ---- worker.c, slot_keeper.c, compactor.c: the three processes */
+PGDLLEXPORT void kvlsm_worker_main(Datum arg);
+PGDLLEXPORT void kvlsm_keeper_main(Datum arg);
+PGDLLEXPORT void kvlsm_compactor_main(Datum arg);
+void kvlsm_register_workers(void);
+
+/* ---- rmgr.c: records in PostgreSQL's WAL */
+#define KVLSM_RMGR_ID RM_EXPERIMENTAL_ID
+#define KVLSM_XLOG_BATCH 0x00  /* csn 8 LE, then the batch */
+#define KVLSM_XLOG_FILE 0x10   /* file number 8, offset 8, bytes */
+#define KVLSM_XLOG_INGEST 0x20 /* csn 8, then the reference payload */
+void kvlsm_register_rmgr(void);
+/* End LSN of the record.  Callable under KV_LOCK_LOG. */
+XLogRecPtr kvlsm_log_batch(uint64 csn, const void *payload, Size len);
+XLogRecPtr kvlsm_log_ingest(uint64 csn, const void *payload, Size len);
+XLogRecPtr kvlsm_log_file_piece(uint64 file_no, uint64 offset,
+								const void *bytes, Size len);
+
+/* ---- applier.c: batches out of PostgreSQL's WAL into the engine */
+/*
+ * From from_lsn to end_lsn.  Called by the worker in recovery.  False with
+ * err filled if a needed segment is gone or a record cannot be applied.
+ */
+KvStatus kvlsm_apply(KvDb *db, XLogRecPtr from_lsn, XLogRecPtr end_lsn,
+					 uint64 *records, KvError *err);
+
+/* ---- visibility.c */
+/*
+ * The read view of a snapshot (borrowed: it must stay registered or active
+ * while the view is used).
+ */
+void kvlsm_view_of_snapshot(KvReadView *view, Snapshot snapshot);
+/* Newest committed state, own transaction's logged batches included. */
+void kvlsm_view_latest(KvReadView *view);
+/* env callbacks */
+KvXactState kvlsm_xact_state(uint64 full_xid);
+void kvlsm_horizon(KvHorizon *horizon);
+
+/* ---- xact.c: write set and transaction callbacks */
+void kvlsm_xact_init(void); /* in _PG_init */
+/*
+ * Buffers a write of this transaction (command id and subtransaction are
+ * taken from PostgreSQL; calls GetCurrentCommandId(true)).  The caller has
+ * checked privileges, read-only and limits.
+ */
+void kvlsm_buffer_write(const KvEntry *entry);
+/* What this transaction's earlier commands wrote; NULL if nothing. */
+KvWriteSet *kvlsm_own_writes(uint32 *limit);
+
+/* ---- key_lock.c */
+void kvlsm_lock_store(uint32 store_id, LOCKMODE mode);
+void kvlsm_lock_key(KvSlice key); /* store id included */
+
+/* ---- store.c: foreign tables <-> store ids */
+typedef struct KvlsmStore
+{
+	Oid relid;
+	uint32 id; /* 0: has no data yet (nothing was ever written) */
+} KvlsmStore;
+typedef enum KvlsmAccess
+{
+	KVLSM_READ,
+	KVLSM_PUT,	  /* INSERT and UPDATE privilege */
+	KVLSM_DELETE
+} KvlsmAccess;
+/*
+ * Resolves (InvalidOid: kvlsm.default_store), locks the table, checks that
+ * it is a kvlsm table and the current user's privilege; for writes also
+ * read-only, recovery and parallel mode, and allocates the id.
+ */
+void kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store);
+/* Without privilege checks: for the foreign table, which has its own. */
+void kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store);
+void kvlsm_install_hooks(void); /* object access: DROP */
+
+#endif /* KVLSM_H */
