@@ -49,7 +49,8 @@ run_bugs() {
 		fi
 		# Without this a misspelt name would look like a bug that the
 		# simulator fails to find, or worse, one nobody planted.
-		if ! grep -rqw "$bug" src/engine test/unit test/sim/*.[ch]; then
+		if ! grep -rqE "(BUG_|\<)$bug\>" src/engine test/unit \
+			test/sim/*.[ch]; then
 			kv_say "not ok - $bug is planted nowhere"
 			failed=$((failed + 1))
 			continue
