@@ -176,12 +176,30 @@ kv_cluster_init() {
 	} >>"$dir/postgresql.conf"
 }
 
+# Is the postmaster of DIR alive?  A zombie, which process 1 has not collected
+# yet, counts as dead but still blocks a restart.
+kv_cluster_alive() {
+	local pid state
+	pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) || return 1
+	state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null)
+	[ -n "$state" ] && [ "$state" != Z ]
+}
+
+kv_pid_gone() {
+	[ ! -e "/proc/$1" ]
+}
+
 # The socket directory lies in /tmp, because a unix socket's path has at most
-# 107 bytes; DIR.socket remembers it, DIR.log is the server's log.
+# 107 bytes; DIR.socket remembers it, also over a crash, so that clients find the
+# server again.  DIR.log is the server's log.
 kv_cluster_start() {
 	local dir=$1 bin sock
 	bin=$(kv_bindir) || return 1
-	sock=$(mktemp -d /tmp/kvs.XXXXXX) || return 1
+	if [ -e "$dir/postmaster.pid" ] && ! kv_cluster_alive "$dir"; then
+		kv_wait_until 30 kv_pid_gone "$(head -n 1 "$dir/postmaster.pid")"
+	fi
+	sock=$(cat "$dir.socket" 2>/dev/null)
+	[ -d "$sock" ] || sock=$(mktemp -d /tmp/kvs.XXXXXX) || return 1
 	touch "$dir.log"
 	if [ "$(id -u)" -eq 0 ]; then
 		chown "$(kv_pg_user)" "$sock" "$dir.log"
@@ -192,7 +210,7 @@ kv_cluster_start() {
 		-o "-k $sock -p 5432" start </dev/null >/dev/null 2>"$dir.ctl.log" || {
 		tail -n 5 "$dir.ctl.log" >&2
 		tail -n 20 "$dir.log" >&2
-		rm -rf "$sock" "$dir.socket"
+		kv_cluster_alive "$dir" || rm -rf "$sock" "$dir.socket"
 		return 1
 	}
 	rm -f "$dir.ctl.log"
@@ -205,7 +223,7 @@ kv_cluster_socket() {
 kv_cluster_stop() {
 	local dir=$1 mode=${2:-fast} bin rc=0
 	bin=$(kv_bindir) || return 1
-	if [ -e "$dir/postmaster.pid" ]; then
+	if kv_cluster_alive "$dir"; then
 		kv_as_pg "$bin/pg_ctl" -D "$dir" -s -w -t 60 -m "$mode" stop \
 			>/dev/null || rc=$?
 	fi

@@ -114,7 +114,7 @@ run_suite() {
 	kv_say "== $name"
 	: >"$logs/$name.log"
 	timeout -k 20 "${KV_SUITE_TIMEOUT:-$((${KV_LONG:-0} ? 7200 : 900))}" \
-		bash $script >"$logs/$name.log" 2>&1 </dev/null &
+		perl test/tools/reaper.pl bash $script >"$logs/$name.log" 2>&1 </dev/null &
 	child=$!
 	tail -n +1 -s 0.2 -f --pid=$child "$logs/$name.log"
 	wait "$child" || rc=$?
