@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * db_internal.h - the shared state of a store, and what lsm/ files share.
+ *
+ * Three types: KvShared (in the region that all processes map), KvDb (one
+ * per process), and the disk images of manifest_format.h and sst_format.h.
+ * KvShared holds offsets and numbers, never pointers.
+ *
+ * Lock order: KV_LOCK_WAL_IO, KV_LOCK_LOG, KV_LOCK_VERSION, cache partitions.
+ * Fields are grouped by what protects them.  Only this folder includes it.
+ */
+#ifndef KV_DB_INTERNAL_H
+#define KV_DB_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "engine/base/check.h"
+#include "engine/base/coding.h"
+#include "engine/base/file_header.h"
+#include "engine/kv_engine.h"
+#include "engine/lsm/manifest.h"
+#include "engine/mem/memtable.h"
+#include "engine/sst/block_cache.h"
+#include "engine/sst/sst.h"
+#include "engine/wal/wal.h"
+
+#define KV_MAX_MEMTABLES 8
+#define KV_VERSION_SLOTS 32
+#define KV_MAX_DOUBTS 8192
+#define KV_XACT_CACHE 65536 /* a power of two */
+#define KV_JOB_FILES 512
+#define KV_NUMBER_BLOCK 1024 /* file numbers and store ids are reserved by it */
+
+/* ---- memtables */
+typedef enum KvMemState
+{
+	KV_MEM_FREE,	 /* may be given a new generation */
+	KV_MEM_ACTIVE,	 /* takes writes */
+	KV_MEM_IMMUTABLE /* waits to be flushed */
+} KvMemState;
+
+/*
+ * Written under KV_LOCK_LOG (rotation) and by the worker (flush: IMMUTABLE to
+ * FREE after the version without it is published); generation and state are
+ * read by anyone.
+ */
+typedef struct KvMemSlot
+{
+	_Atomic uint64_t generation;
+	_Atomic uint32_t state;		/* KvMemState */
+	_Atomic uint64_t wal_no;	/* segment in which its first record stands */
+	_Atomic uint64_t start_csn; /* every entry has a larger csn */
+	_Atomic uint64_t max_csn;	/* of its entries */
+	_Atomic uint64_t max_lsn;
+	/* worker only: batches before this one are settled (0: none) */
+	uint32_t settled_batch;
+} KvMemSlot;
+
+/* ---- files */
+typedef enum KvFileState
+{
+	KV_FILE_FREE,	  /* slot unused */
+	KV_FILE_PENDING,  /* being written: meta private to its writer */
+	KV_FILE_LIVE,	  /* in the current version */
+	KV_FILE_OBSOLETE, /* in no version from obsolete_at on; not yet removed */
+	KV_FILE_DEAD	  /* OBSOLETE, and its pending add must never be logged */
+} KvFileState;
+
+/* state and flags: under KV_LOCK_VERSION.  meta: constant while not FREE. */
+typedef struct KvFileSlot
+{
+	_Atomic uint32_t state;
+	bool compacting;
+	bool in_manifest;	  /* an edit that adds it is durable; worker only */
+	uint64_t obsolete_at; /* version number; 0 while live */
+	KvFileMeta meta;
+} KvFileSlot;
+
+/* ---- versions: immutable sets of memtables and files */
+typedef struct KvVersionMem
+{
+	uint32_t slot;
+	uint64_t generation;
+	uint64_t start_csn;
+} KvVersionMem;
+
+/*
+ * Filled under KV_LOCK_VERSION before current_version is advanced to its
+ * number; constant until the slot is reused, which waits for every reader
+ * whose active number it is.
+ */
+typedef struct KvVersion
+{
+	uint64_t number;
+	uint32_t n_mem;
+	KvVersionMem mem[KV_MAX_MEMTABLES]; /* newest first */
+	/* file slots: level l is files[level_start[l] .. level_start[l + 1]) */
+	uint32_t level_start[KV_LEVELS + 1];
+	uint32_t files[]; /* L0: max_csn descending; others: by smallest key */
+} KvVersion;
+
+/* One per process, a cache line each; written by it, read by the worker. */
+typedef struct KvReaderSlot
+{
+	_Alignas(64) _Atomic uint64_t active; /* version being looked at; 0: none */
+	_Atomic uint64_t pinned; /* oldest version whose files are needed */
+	_Atomic uint64_t hold_lsn; /* host's log is needed from here; 0: no */
+} KvReaderSlot;
+
+/*
+ * Transactions that were in doubt when a file was written.  Entries are
+ * added before the file is published and removed when no file that named
+ * them exists any more, both by the worker; readers search without a lock.
+ */
+typedef struct KvDoubtShared
+{
+	_Atomic uint64_t xid; /* 0: free */
+	_Atomic uint32_t state; /* KvXactState */
+} KvDoubtShared;
+
+/* ---- the compaction under way: compactor fills it, worker installs it */
+typedef enum KvJobState
+{
+	KV_JOB_IDLE,
+	KV_JOB_RUNNING, /* the compactor's */
+	KV_JOB_DONE		/* the worker's: install, then IDLE */
+} KvJobState;
+
+typedef struct KvJobShared
+{
+	_Atomic uint32_t state; /* release by the giver, acquire by the taker */
+	uint32_t n_inputs, n_outputs;
+	uint32_t inputs[KV_JOB_FILES];	/* file slots */
+	uint32_t outputs[KV_JOB_FILES]; /* file slots in KV_FILE_PENDING */
+	uint64_t in_bytes, out_bytes;
+	/* xids still in doubt that outputs contain: doubts of every output */
+	uint32_t n_doubts;
+	uint64_t doubts[KV_MAX_DOUBTS];
+	bool move; /* trivial: outputs are new slots for the same files */
+} KvJobShared;
+
+typedef struct KvCounters
+{
+	_Atomic uint64_t wal_bytes, flushes, flushed_bytes, compactions,
+		compacted_in, compacted_out, ingests, ingested_bytes, stalls;
+} KvCounters;
+
+typedef struct KvShared
+{
+	uint64_t magic;
+	KvConfig config;
+	/* offsets from the start of the region */
+	uint64_t mem_off, mem_stride, ring_off, cache_off, files_off,
+		versions_off, version_stride, readers_off, total;
+
+	_Atomic uint32_t mode;	/* KvMode */
+	char mode_reason[256];	/* under KV_LOCK_VERSION */
+
+	_Atomic uint64_t current_version; /* advanced under KV_LOCK_VERSION */
+
+	struct
+	{
+		uint64_t next_csn;	   /* the next batch gets it */
+		uint64_t inserted_lsn; /* of the newest batch */
+		uint32_t active;	   /* memtable slot */
+		uint64_t next_generation;
+	} under_log_lock;
+	/* newest csn whose entries are all in; written under the log lock */
+	_Atomic uint64_t published_csn;
+
+	/* handed out by fetch-add below the ceilings; ceilings: worker */
+	_Atomic uint64_t next_file_no, file_no_ceiling;
+	_Atomic uint64_t next_store_id, store_id_ceiling;
+
+	KvMemSlot mem[KV_MAX_MEMTABLES];
+
+	/* written by the worker, read by anyone */
+	_Atomic uint64_t synced_lsn;   /* kvlsm WAL is synced up to here */
+	_Atomic uint64_t recovered_lsn; /* where the host's log is needed from */
+	_Atomic uint64_t flushed_lsn, flushed_csn, min_wal;
+	_Atomic uint64_t wal_no, wal_length; /* current segment, for take-over */
+	_Atomic uint64_t manifest_no;
+	_Atomic uint32_t incarnation, timeline;
+	_Atomic uint64_t system_id;
+	_Atomic int64_t clock_us;
+
+	/* tickets: asked by anyone, done by the worker */
+	_Atomic uint64_t flush_asked, flush_done;
+	_Atomic uint64_t compact_asked, compact_done;
+
+	_Atomic uint32_t n_doubts; /* entries of doubts[] ever in use */
+	KvDoubtShared doubts[KV_MAX_DOUBTS];
+	/* xid << 2 | state; lossy: a slot holds the newest that was stored */
+	_Atomic uint64_t xact_cache[KV_XACT_CACHE];
+
+	KvJobShared job;
+	KvCounters counters;
+} KvShared;
+
+typedef struct KvOpenTable
+{
+	uint64_t file_no; /* 0: not open */
+	KvSst *sst;
+} KvOpenTable;
+
+typedef struct KvCompaction KvCompaction; /* compact_run.c */
+
+struct KvDb
+{
+	KvEnv *env;
+	KvShared *shared;
+	uint32_t reader_no;
+	KvReaderSlot *reader;
+	KvCache cache;
+	KvSstStats sst_stats;
+	KvIdentity identity; /* read from shared when tables are opened */
+	KvOpenTable *tables; /* by file slot */
+	uint64_t tables_swept; /* version at which closed files were let go */
+	KvScan *scans;		   /* open ones, for the pinned number */
+
+	/* worker only */
+	KvWalWriter *wal;
+	KvManifest *manifest;
+	uint64_t ring_pos;	 /* drained up to here */
+	uint64_t logged_settle_csn;
+	KvManifestState state; /* the MANIFEST's content */
+	KvHost host;
+	bool log_dirty;
+
+	KvCompaction *compaction; /* compactor only */
+};
+
+/* ---- shared.c */
+static inline KvShared *
+kv_shared(const KvDb *db)
+{
+	return db->shared;
+}
+
+static inline KvMem *
+kv_mem_at(const KvDb *db, uint32_t slot)
+{
+	return (KvMem *) ((char *) db->shared + db->shared->mem_off +
+					  slot * db->shared->mem_stride);
+}
+
+static inline KvRing *
+kv_ring_at(const KvDb *db)
+{
+	return (KvRing *) ((char *) db->shared + db->shared->ring_off);
+}
+
+static inline KvFileSlot *
+kv_file_at(const KvDb *db, uint32_t slot)
+{
+	return (KvFileSlot *) ((char *) db->shared + db->shared->files_off) + slot;
+}
+
+static inline KvReaderSlot *
+kv_reader_at(const KvDb *db, uint32_t i)
+{
+	return (KvReaderSlot *) ((char *) db->shared + db->shared->readers_off) + i;
+}
+
+/*
+ * How the transaction ended as far as the engine knows without the host:
+ * doubt list, then the xact cache.  IN_DOUBT: ask the host.
+ */
+KvXactState kv_known_state(KvDb *db, uint64_t xid, bool file_has_doubt);
+/* A new file number, or KV_STALLED when the ceiling is reached. */
+KvStatus kv_new_file_no(KvDb *db, uint64_t *file_no, KvError *err)
+	KV_MUST_CHECK;
+
+/* ---- version.c */
+/*
+ * The current version, with this process's active number published; not
+ * nested.  Files named by it stay until kv_version_release, or as long as
+ * kv_version_pin's number is published.
+ */
+const KvVersion *kv_version_acquire(KvDb *db);
+void kv_version_release(KvDb *db);
+/* Under an acquired version: publishes number as pinned (the smallest wins). */
+void kv_version_pin(KvDb *db, uint64_t number);
+/* The oldest version that this process's scans and jobs still need. */
+void kv_version_unpin(KvDb *db, uint64_t oldest_needed);
+
+typedef struct KvVersionChange
+{
+	const uint32_t *adds;	 /* file slots; become LIVE */
+	uint32_t n_adds;
+	const uint32_t *removes; /* file slots; become OBSOLETE */
+	uint32_t n_removes;
+	bool new_mem;			 /* put mem in front */
+	KvVersionMem mem;
+	bool restamp_mem;		 /* mem is the front one with another start_csn */
+	uint64_t drop_generation; /* this memtable leaves; 0: none */
+} KvVersionChange;
+
+/*
+ * Publishes the next version.  Caller holds KV_LOCK_VERSION.  KV_STALLED: a
+ * reader still looks at the slot to be reused; nothing was changed.
+ */
+KvStatus kv_version_install_locked(KvDb *db, const KvVersionChange *change)
+	KV_MUST_CHECK;
+bool kv_version_can_install_locked(KvDb *db);
+/* Reserves a file slot (FREE to PENDING).  Takes KV_LOCK_VERSION.  KV_FULL. */
+KvStatus kv_file_slot_reserve(KvDb *db, uint32_t *slot, KvError *err)
+	KV_MUST_CHECK;
+void kv_file_slot_release(KvDb *db, uint32_t slot);
+/* The oldest version number that any reader publishes; UINT64_MAX: none. */
+uint64_t kv_oldest_reader(KvDb *db);
+static inline uint32_t
+kv_level_count(const KvVersion *v, int level)
+{
+	return v->level_start[level + 1] - v->level_start[level];
+}
+
+/* ---- bounds.c: keys against cut file bounds */
+/* true: key is certainly before (after) everything in the file */
+bool kv_key_before_file(KvSlice key, const KvFileMeta *meta);
+bool kv_key_after_file(KvSlice key, const KvFileMeta *meta);
+bool kv_files_overlap(const KvFileMeta *a, const KvFileMeta *b);
+/* [lower, upper), upper.len 0 = no bound */
+bool kv_file_overlaps_range(const KvFileMeta *meta, KvSlice lower,
+							KvSlice upper);
+void kv_set_bounds(KvFileMeta *meta, KvSlice smallest, KvSlice largest);
+
+/* ---- table.c: open tables of a process, and writing new ones */
+/* The table in a slot; open until the slot's file changes. */
+KvStatus kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
+	KV_MUST_CHECK;
+/* Closes tables whose file is gone; cheap if no version was installed. */
+void kv_table_sweep(KvDb *db);
+void kv_table_close_all(KvDb *db);
+
+typedef struct KvTableOut
+{
+	uint64_t file_no;
+	KvFile *file;
+	KvSstBuilder *builder;
+} KvTableOut;
+
+/* Creates pgsql_tmp.<n> with a fresh number. */
+KvStatus kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
+	KV_MUST_CHECK;
+/*
+ * Finishes, syncs, links <n>.sst, removes the temporary name, syncs the
+ * folder; fills all of meta but level, run_* and has_doubt.  The builder
+ * and file are closed in any case; on failure nothing is left on disk.
+ */
+KvStatus kv_table_out_finish(KvDb *db, KvTableOut *out, KvFileMeta *meta,
+							 KvError *err) KV_MUST_CHECK;
+void kv_table_out_abort(KvDb *db, KvTableOut *out);
+
+/* ---- write.c */
+/*
+ * Makes the active memtable immutable and starts a new one; caller holds
+ * KV_LOCK_LOG.  run_csn 0, or the csn of an ingested run that goes between,
+ * whose file slots are published with the same version.  KV_STALLED: no
+ * memtable, ring room or version slot; nothing changed.
+ */
+KvStatus kv_rotate_locked(KvDb *db, uint64_t run_csn,
+						  const uint32_t *run_slots, uint32_t n_runs)
+	KV_MUST_CHECK;
+
+/* ---- flush.c, settle.c, obsolete.c, worker.c: worker only */
+KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
+KvStatus kv_settle(KvDb *db, KvError *err) KV_MUST_CHECK;
+KvStatus kv_flush_oldest(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
+KvStatus kv_install_job(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
+KvStatus kv_remove_obsolete(KvDb *db, uint32_t *removed, KvError *err)
+	KV_MUST_CHECK;
+/* Appends to the MANIFEST (rolls it when it is poisoned or long) and to db->state. */
+KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
+	KV_MUST_CHECK;
+/* Adds of ingested files that no edit has yet. */
+KvStatus kv_log_pending_files(KvDb *db, KvError *err) KV_MUST_CHECK;
+KvStatus kv_raise_ceilings(KvDb *db, KvError *err) KV_MUST_CHECK;
+
+/* ---- merge_iter.c */
+/*
+ * Merges children by (key, csn desc); takes them over.  A child's KV_RETRY
+ * ends the merge with KV_RETRY.
+ */
+KvStatus kv_merge_iter(KvEnv *env, KvIter **children, uint32_t n,
+					   KvIter **it, KvError *err) KV_MUST_CHECK;
+
+/* ---- compact_run.c, for the compactor; dropped.c */
+/* Ids of stores whose drop every snapshot sees, ascending. */
+KvStatus kv_dropped_stores(KvDb *db, uint32_t **ids, uint32_t *n,
+						   KvError *err) KV_MUST_CHECK;
+
+/* scan.c: the oldest version an open scan needs; UINT64_MAX: none */
+uint64_t kv_scans_oldest(const KvDb *db);
+void kv_scans_close_all(KvDb *db);
+
+/* view.c: is the entry visible, and if so, live? */
+typedef enum KvVerdict
+{
+	KV_HIDDEN,	/* look at the next older version */
+	KV_SEEN_LIVE,
+	KV_SEEN_DEAD /* tombstone or expired: the key is absent */
+} KvVerdict;
+KvStatus kv_judge(KvDb *db, const KvReadView *view, const KvEntry *entry,
+				  bool file_has_doubt, KvVerdict *verdict);
+
+#endif /* KV_DB_INTERNAL_H */
