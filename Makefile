@@ -103,7 +103,7 @@ PGFILEDESC = "kvlsm - log-structured key-value store"
 KV_DIR := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
 KV_FIND = $(patsubst $(KV_DIR)/%,%,$(wildcard $(addprefix $(KV_DIR)/,$(1))))
 
-DATA = $(call KV_FIND,sql/kvlsm--*.sql)
+DATA = $(call KV_FIND,sql/kvlsm*.sql)
 KV_SOURCES := $(call KV_FIND,src/engine/*.c src/engine/*/*.c src/pg/*.c)
 KV_HEADERS := $(wildcard $(addprefix $(KV_DIR)/src/, \
 	engine/*.h engine/*/*.h engine/*/*.def pg/*.h pg/*.def))

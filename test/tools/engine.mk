@@ -43,6 +43,10 @@ objects = $(patsubst %.c,$(2)/obj/%.o,$(1))
 ifeq ($(VARIANT),sim)
 ifdef BUG
 PLANTED := $(shell grep -lE 'KV(LSM)?_BUG' $(SHARED) $(SIM))
+ifneq ($(shell grep -rlE 'KV(LSM)?_BUG' src/engine test/unit test/sim \
+	--include='*.h' | grep -v /check.h),)
+PLANTED := $(SHARED) $(SIM)
+endif
 D := $(B)/bug-$(BUG)
 CFLAGS += -DKVLSM_BUG=$(BUG) -DKVLSM_BUG_$(BUG)
 OBJS := $(call objects,$(PLANTED),$(D)) \
