@@ -325,7 +325,8 @@ BEGIN
 	n := coalesce((params ->> 'limit')::int, n);
 
 	IF keys_only THEN
-		SELECT string_agg(json_build_object('key', key)::text, ',' ORDER BY ord)
+		SELECT string_agg(row_to_json((SELECT i FROM (SELECT key) i))::text,
+						  ',' ORDER BY ord)
 				   FILTER (WHERE ord <= n),
 			   max(key) FILTER (WHERE ord = n), count(*)
 		INTO items, last_key, found_rows
