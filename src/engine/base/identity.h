@@ -26,7 +26,8 @@ typedef enum KvFileKind
 {
 	KV_FILE_WAL = 1,
 	KV_FILE_SST = 2,
-	KV_FILE_MANIFEST = 3
+	KV_FILE_MANIFEST = 3,
+	KV_FILE_CURRENT = 4
 } KvFileKind;
 
 #endif /* KV_IDENTITY_H */

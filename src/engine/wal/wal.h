@@ -17,9 +17,9 @@
 /* On disk: never renumbered. */
 typedef enum KvLogType
 {
-	KV_LOG_BATCH = 1,	/* payload: entries, see write_batch.h */
-	KV_LOG_INGEST = 2,	/* payload: encoded file metas, see manifest.h */
-	KV_LOG_SETTLE = 3,	/* payload: how transactions ended */
+	KV_LOG_BATCH = 1,  /* payload: entries, see write_batch.h */
+	KV_LOG_INGEST = 2, /* payload: encoded file metas, see manifest.h */
+	KV_LOG_SETTLE = 3, /* payload: how transactions ended */
 	KV_LOG_SWITCH = 100 /* ring only: the next segment starts; xid = its number */
 } KvLogType;
 
@@ -36,9 +36,15 @@ typedef struct KvLogRecord
 typedef struct KvRing KvRing; /* the start of its area */
 
 size_t kv_ring_area(size_t ring_bytes);
+/* area: aligned to 8 */
 void kv_ring_init(void *area, size_t ring_bytes);
-/* bytes that a record with such a payload takes; compare with kv_ring_free */
+/*
+ * Bytes that a record with such a payload takes: it fits if that is at most
+ * kv_ring_free.  As records do not wrap, only a record of at most half of
+ * kv_ring_size is sure to fit into a drained ring.
+ */
 size_t kv_ring_bound(size_t payload);
+/* the largest record that fits now; only draining changes it, upwards */
 size_t kv_ring_free(const KvRing *ring);
 size_t kv_ring_size(const KvRing *ring);
 /* KV_FULL leaves the ring as it was.  Positions are byte counts for ever. */
@@ -69,17 +75,24 @@ typedef struct KvWalStart
 /*
  * Creates the segment (KV_EXISTS is an error: numbers are never reused),
  * writes its header, preallocates prealloc bytes, syncs file and folder.
+ * The file gets its name once it is synced: a bad header is always damage.
  */
 KvStatus kv_wal_create(KvEnv *env, const KvIdentity *identity,
 					   const KvWalStart *start, uint64_t prealloc,
 					   KvWalWriter **writer, KvError *err) KV_MUST_CHECK;
-/* Collects one group in private memory; KV_NO_MEMORY. */
-KvStatus kv_wal_add(KvWalWriter *w, const KvLogRecord *rec, KvError *err)
-	KV_MUST_CHECK;
+/*
+ * Collects in private memory; a group is closed at KV_WAL_GROUP_MAX.  The
+ * payload is copied.  KV_NO_MEMORY and KV_TOO_LARGE leave all as it was.
+ */
+KvStatus kv_wal_add(KvWalWriter *w, const KvLogRecord *rec,
+					KvError *err) KV_MUST_CHECK;
 size_t kv_wal_pending(const KvWalWriter *w); /* bytes collected */
 /*
- * Writes the collected group, if any.  A failure poisons the writer: every
- * later call returns the same status, the tail is unknown.
+ * Writes what was collected, if anything, in one call, after the host's log
+ * up to its highest lsn is durable (WAL before data).  If that fails,
+ * nothing was written and the call may be repeated.  Any other failure
+ * poisons the writer: every later call returns the same status, the tail is
+ * unknown.
  */
 KvStatus kv_wal_write(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
 KvStatus kv_wal_sync(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
@@ -107,8 +120,34 @@ KvStatus kv_wal_open(KvEnv *env, const KvIdentity *identity,
  */
 KvStatus kv_wal_next(KvWalReader *r, uint64_t limit, KvLogRecord *rec,
 					 KvError *err) KV_MUST_CHECK;
-/* End of the last good group, bytes from the start of the file. */
+/*
+ * End of the group that kv_wal_next is in, or after its end: of the last good
+ * group; bytes from the start of the file.
+ */
 uint64_t kv_wal_good_end(const KvWalReader *r);
+/* On which timeline the group was written that holds the last record. */
+uint32_t kv_wal_timeline(const KvWalReader *r);
 void kv_wal_reader_close(KvWalReader *r);
+
+/* ---- payload of KV_LOG_SETTLE (settle.c) */
+/*
+ * Every batch with a csn of at most csn_through has ended; all of them
+ * committed, except those of the aborted xids.
+ */
+typedef struct KvSettle
+{
+	uint64_t csn_through;
+	uint32_t n_aborted;
+	const char *aborted; /* encoded xids, borrowed from the payload */
+} KvSettle;
+
+size_t kv_settle_size(uint32_t n_aborted);
+/* buf: kv_settle_size bytes */
+void kv_settle_encode(char *buf, uint64_t csn_through, const uint64_t *aborted,
+					  uint32_t n_aborted);
+/* KV_CORRUPT (file and offset unknown here) if malformed. */
+KvStatus kv_settle_decode(KvSlice payload, KvSettle *settle,
+						  KvError *err) KV_MUST_CHECK;
+uint64_t kv_settle_aborted(const KvSettle *settle, uint32_t i);
 
 #endif /* KV_WAL_H */
