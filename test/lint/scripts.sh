@@ -15,7 +15,7 @@ while IFS= read -r f; do
 		echo "$f: no SPDX line at the top"
 		bad=1
 	}
-	[ "$(head -n 12 "$f" | grep -c '^# ')" -ge 3 ] || {
+	[ "$(head -n 12 "$f" | grep -c '^# ')" -ge 2 ] || {
 		echo "$f: no head comment"
 		bad=1
 	}
