@@ -123,6 +123,8 @@ typedef struct KvEnvOps
 	 * LSN is written to an engine file.  KV_OK at once without a host log.
 	 */
 	KvStatus (*flush_host_log)(KvEnv *env, uint64_t lsn, KvError *err);
+	/* end of what is inserted into the host's log; NULL without one */
+	uint64_t (*host_log_end)(KvEnv *env);
 	/* true while files must not be removed (a base backup runs) */
 	bool (*backup_running)(KvEnv *env);
 

@@ -157,6 +157,7 @@ typedef struct KvShared
 	char mode_reason[256];	/* under KV_LOCK_VERSION */
 
 	_Atomic uint64_t current_version; /* advanced under KV_LOCK_VERSION */
+	_Atomic uint32_t l0_files;		  /* of the current version */
 
 	struct
 	{
@@ -225,7 +226,11 @@ struct KvDb
 	uint64_t logged_settle_csn;
 	KvManifestState state; /* the MANIFEST's content */
 	KvHost host;
-	bool log_dirty;
+	bool log_dirty;		 /* groups were written and not synced */
+	bool sweep_wanted;	 /* WAL segments or MANIFESTs may be unneeded */
+	uint64_t drained_lsn; /* of the newest record that is in the files */
+	uint64_t replayed_lsn; /* recovery: host's log is applied up to here */
+	uint64_t replayed_csn;
 
 	KvCompaction *compaction; /* compactor only */
 };
@@ -263,10 +268,10 @@ kv_reader_at(const KvDb *db, uint32_t i)
 }
 
 /*
- * How the transaction ended as far as the engine knows without the host:
- * doubt list, then the xact cache.  IN_DOUBT: ask the host.
+ * How the transaction of an entry ended, as far as the engine knows without
+ * the host (source: see kv_judge).  IN_DOUBT: ask the host.
  */
-KvXactState kv_known_state(KvDb *db, uint64_t xid, bool file_has_doubt);
+KvXactState kv_known_state(KvDb *db, const KvEntry *entry, int source);
 /* A new file number, or KV_STALLED when the ceiling is reached. */
 KvStatus kv_new_file_no(KvDb *db, uint64_t *file_no, KvError *err)
 	KV_MUST_CHECK;
@@ -355,15 +360,35 @@ void kv_table_out_abort(KvDb *db, KvTableOut *out);
 /* ---- write.c */
 /*
  * Makes the active memtable immutable and starts a new one; caller holds
- * KV_LOCK_LOG.  run_csn 0, or the csn of an ingested run that goes between,
- * whose file slots are published with the same version.  KV_STALLED: no
- * memtable, ring room or version slot; nothing changed.
+ * KV_LOCK_LOG.  KV_STALLED: no memtable, ring room, file number or version
+ * slot; nothing changed.
  */
-KvStatus kv_rotate_locked(KvDb *db, uint64_t run_csn,
-						  const uint32_t *run_slots, uint32_t n_runs)
+KvStatus kv_rotate_locked(KvDb *db) KV_MUST_CHECK;
+
+/* kv_ingest_commit's half under the log lock. */
+KvStatus kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload,
+						const uint32_t *slots, uint32_t n_slots,
+						uint64_t (*log_batch)(void *arg, uint64_t csn),
+						void *arg, uint64_t *csn, KvError *err) KV_MUST_CHECK;
+
+/* ---- settle.c: transactions that files are not sure of */
+/* Caller holds KV_LOCK_VERSION.  KV_FULL. */
+KvStatus kv_doubt_add_locked(KvDb *db, uint64_t xid, KvXactState state)
 	KV_MUST_CHECK;
 
-/* ---- flush.c, settle.c, obsolete.c, worker.c: worker only */
+/* ---- flush.c, settle.c, obsolete.c, worker.c, edit.c: worker only */
+/* Writes one memtable's content as a file in L0 (or none) and drops it. */
+KvStatus kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next,
+					  KvError *err) KV_MUST_CHECK;
+/*
+ * Logs edit, then publishes change; the two belong together.  Once the edit
+ * is durable the publication is retried until it succeeds.
+ */
+KvStatus kv_commit_change(KvDb *db, const KvEdit *edit,
+						  const KvVersionChange *change, KvError *err)
+	KV_MUST_CHECK;
+/* The state as a whole, as the start of a new MANIFEST. */
+KvStatus kv_roll_manifest(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_settle(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_flush_oldest(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
@@ -394,7 +419,23 @@ KvStatus kv_dropped_stores(KvDb *db, uint32_t **ids, uint32_t *n,
 uint64_t kv_scans_oldest(const KvDb *db);
 void kv_scans_close_all(KvDb *db);
 
-/* view.c: is the entry visible, and if so, live? */
+/*
+ * view.c: is the entry visible, and if so, live?  The source decides what an
+ * entry's IN_DOUBT means: in a memtable, that the batch is not settled yet;
+ * in a file, nothing (a tag there means committed), unless the file's
+ * meta.has_doubt is set and the xid is in the doubt list.
+ */
+typedef enum KvSource
+{
+	KV_FROM_MEM = 0,
+	KV_FROM_DOUBTFUL_FILE = 1,
+	KV_FROM_FILE = 2
+} KvSource;
+static inline KvSource
+kv_file_source(const KvFileMeta *meta)
+{
+	return meta->has_doubt ? KV_FROM_DOUBTFUL_FILE : KV_FROM_FILE;
+}
 typedef enum KvVerdict
 {
 	KV_HIDDEN,	/* look at the next older version */
@@ -402,6 +443,6 @@ typedef enum KvVerdict
 	KV_SEEN_DEAD /* tombstone or expired: the key is absent */
 } KvVerdict;
 KvStatus kv_judge(KvDb *db, const KvReadView *view, const KvEntry *entry,
-				  bool file_has_doubt, KvVerdict *verdict);
+				  KvSource source, KvVerdict *verdict);
 
 #endif /* KV_DB_INTERNAL_H */

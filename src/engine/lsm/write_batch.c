@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * write_batch.c - the entries of a batch as bytes.
+ *
+ * The same bytes stand in the host's log and in the kvlsm WAL:
+ *   entry* with entry = kind 1, varint key length, varint value length,
+ *   [varint zigzag expiry if kind = expiring put], key, value
+ * up to the end of the payload (docs/format.md).
+ */
+#include "engine/lsm/db_internal.h"
+
+KvStatus
+kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *e, KvError *err)
+{
+	size_t need = 1 + 3 * KV_VARINT_MAX + e->key.len + e->value.len;
+	char *p;
+
+	if (e->key.len > KV_MAX_KEY || e->key.len < KV_STORE_PREFIX ||
+		e->value.len > KV_MAX_VALUE)
+		return kv_fail(err, KV_TOO_LARGE, "key or value is too large");
+	if (batch->cap - batch->len < need)
+	{
+		size_t cap = batch->cap ? batch->cap * 2 : 512;
+
+		if (cap < batch->len + need)
+			cap = batch->len + need;
+		p = batch->data ? env->ops->realloc(env, batch->data, cap)
+						: env->ops->alloc(env, cap);
+		if (p == NULL)
+			return kv_fail(err, KV_NO_MEMORY, "out of memory");
+		batch->data = p;
+		batch->cap = cap;
+	}
+	p = batch->data + batch->len;
+	*p++ = (char) e->kind;
+	p = kv_put_varint(p, e->key.len);
+	p = kv_put_varint(p, e->value.len);
+	if (e->kind == KV_KIND_PUT_EXPIRING)
+		p = kv_put_varint(p, kv_zigzag(e->expires_us));
+	memcpy(p, e->key.data, e->key.len);
+	p += e->key.len;
+	if (e->value.len > 0)
+		memcpy(p, e->value.data, e->value.len);
+	p += e->value.len;
+	batch->len = (size_t) (p - batch->data);
+	batch->count++;
+	batch->payload += e->key.len + e->value.len;
+	return KV_OK;
+}
+
+void
+kv_batch_reset(KvBatch *batch)
+{
+	batch->len = 0;
+	batch->count = 0;
+	batch->payload = 0;
+}
+
+void
+kv_batch_free(KvEnv *env, KvBatch *batch)
+{
+	if (batch->data != NULL)
+		env->ops->free(env, batch->data);
+	memset(batch, 0, sizeof(*batch));
+}
+
+KvStatus
+kv_batch_start(KvSlice *payload, uint32_t *count, KvError *err)
+{
+	KvSlice rest = *payload;
+	KvEntry e;
+
+	*count = 0;
+	while (rest.len > 0)
+	{
+		KvStatus st = kv_batch_next(&rest, &e, err);
+
+		if (st != KV_OK)
+			return st;
+		(*count)++;
+	}
+	return KV_OK;
+}
+
+KvStatus
+kv_batch_next(KvSlice *payload, KvEntry *e, KvError *err)
+{
+	uint64_t key_len, value_len, expiry = 0;
+
+	memset(e, 0, sizeof(*e));
+	if (!kv_get_u8(payload, &e->kind) || !kv_get_varint(payload, &key_len) ||
+		!kv_get_varint(payload, &value_len) ||
+		e->kind < KV_KIND_PUT || e->kind > KV_KIND_PUT_EXPIRING ||
+		key_len < KV_STORE_PREFIX || key_len > KV_MAX_KEY ||
+		value_len > KV_MAX_VALUE ||
+		(e->kind == KV_KIND_PUT_EXPIRING &&
+		 !kv_get_varint(payload, &expiry)) ||
+		!kv_get_bytes(payload, key_len, &e->key) ||
+		!kv_get_bytes(payload, value_len, &e->value))
+		return kv_corrupt(err, 0, 0, "batch entry is malformed");
+	e->expires_us = kv_unzigzag(expiry);
+	return KV_OK;
+}
