@@ -54,10 +54,32 @@ typedef enum KvlsmForceMode
 } KvlsmForceMode;
 
 /* ---- shmem.c: the shared region */
+typedef enum KvlsmPhase
+{
+	KVLSM_STARTING = 0, /* recovery is not over */
+	KVLSM_OPEN,			/* kv_mode() says the rest */
+	KVLSM_REFUSED		/* the store could not be opened: info.reason */
+} KvlsmPhase;
+
+/* About the store and its start; under kvlsm_info_lock(). */
+typedef struct KvlsmInfo
+{
+	KvStatus status; /* why it was refused, or is read-only; else KV_OK */
+	char reason[384];
+	char hint[256];
+	char slot_error[256]; /* why there is no slot */
+	int worker_pid, keeper_pid, compactor_pid; /* 0: not running */
+	/* the last recovery */
+	uint32 files, wal_segments;
+	uint64 wal_records, replayed;
+	XLogRecPtr replay_start, replay_end;
+	int64 recovery_ms;
+} KvlsmInfo;
+
 typedef struct KvlsmShared
 {
 	/* set once in the postmaster */
-	LWLockPadded *locks; /* KV_LOCK_COUNT of them, tranche "kvlsm" */
+	LWLockPadded *locks; /* KV_LOCK_COUNT and one more, tranche "kvlsm" */
 	Size engine_bytes;
 
 	/* latches of the workers; written by each worker at its start and end,
@@ -67,8 +89,17 @@ typedef struct KvlsmShared
 	Latch *volatile keeper_latch;
 	ConditionVariable waiters; /* KV_KICK_WAITERS broadcasts */
 
+	/* written by the worker; engine data may be used by others once OPEN */
+	pg_atomic_uint32 phase; /* KvlsmPhase */
+	bool region_used;		/* the worker has tried to recover into it */
+	KvlsmInfo info;			/* under kvlsm_info_lock() */
+	/* when a stall was last reported to the log; by whoever swaps it */
+	pg_atomic_uint64 stall_logged_at;
+
 	/* the worker publishes, the slot keeper reads */
 	pg_atomic_uint64 synced_lsn;
+	/* 0: the keeper only looks; else: make the slot, keeping WAL from here */
+	pg_atomic_uint64 slot_wanted_lsn;
 	/* the slot keeper publishes: restart_lsn of the slot, 0 if there is none */
 	pg_atomic_uint64 slot_lsn;
 	pg_atomic_uint32 slot_state; /* KvlsmSlotState */
@@ -80,6 +111,7 @@ typedef struct KvlsmShared
 typedef enum KvlsmSlotState
 {
 	KVLSM_SLOT_UNKNOWN, /* the keeper has not looked yet */
+	KVLSM_SLOT_ABSENT, /* not there, or invalidated; not asked for yet */
 	KVLSM_SLOT_PRESENT,
 	KVLSM_SLOT_LOST,	/* it could not be made or kept: see the log */
 	KVLSM_SLOT_DROPPED	/* kvlsm_drop_slot() was called */
@@ -89,10 +121,37 @@ extern KvlsmShared *kvlsm_shared; /* NULL: not preloaded */
 void kvlsm_shmem_request(void);
 void kvlsm_shmem_startup(void);
 void *kvlsm_engine_region(void);
+static inline LWLock *
+kvlsm_info_lock(void)
+{
+	return &kvlsm_shared->locks[KV_LOCK_COUNT].lock;
+}
 
 /* ---- env_pg.c: kv_env over PostgreSQL; callbacks never throw */
-KvEnv *kvlsm_env(void); /* this process's; made at first use */
-void kvlsm_env_start_process(void); /* backend start hooks, reader number */
+KvEnv *kvlsm_env(void); /* this process's */
+/*
+ * Makes the folder if it is missing and locks it for this process against
+ * workers of another postmaster.  KV_FOREIGN: a symlink, or locked.  May
+ * raise.  Worker only.
+ */
+KvStatus kvlsm_prepare_folder(KvError *err);
+/* The worker clears it to finish its work although it was told to stop. */
+extern bool kvlsm_poll_enabled;
+/* GetXLogInsertRecPtr() as the end of a record: what XLogFlush accepts. */
+XLogRecPtr kvlsm_insert_end_lsn(void);
+
+/* ---- backup.c: files stay while a base backup runs */
+bool kvlsm_backup_running(void); /* never raises */
+void kvlsm_install_backup_hook(void);
+
+/* ---- stop_pg.c: stop points, in builds for tests */
+#ifdef KVLSM_TESTING
+Size kvlsm_stop_shmem_bytes(void);
+void kvlsm_stop_shmem_init(void);
+void kvlsm_stop(const char *name); /* waits or dies; never raises */
+#else
+#define kvlsm_stop(name) ((void) 0)
+#endif
 
 /* ---- errors.c: the one table KvStatus -> SQLSTATE */
 void kvlsm_ereport(KvStatus status, const KvError *err) pg_attribute_noreturn();
@@ -103,6 +162,8 @@ kvlsm_check(KvStatus status, const KvError *err)
 		kvlsm_ereport(status, err);
 }
 void kvlsm_error_not_preloaded(void) pg_attribute_noreturn();
+/* Why the store cannot be used, or (writing) cannot be written. */
+void kvlsm_error_not_ready(bool writing) pg_attribute_noreturn();
 
 /* ---- access.c: may this process use the engine now? */
 /*
@@ -110,6 +171,13 @@ void kvlsm_error_not_preloaded(void) pg_attribute_noreturn();
  * read-only and for_write), 57P03 (starting; waits up to a second first).
  */
 KvDb *kvlsm_db(bool for_write);
+/*
+ * Attaches this process to the engine's region in any phase: for the
+ * workers.  Released at process exit.
+ */
+KvDb *kvlsm_attach(void);
+/* For the worker, which initialises the region anew after a failed start. */
+void kvlsm_detach(void);
 /* The engine if it can be used right now, else NULL; never raises. */
 KvDb *kvlsm_db_if_ready(void);
 /*
@@ -125,6 +193,10 @@ PGDLLEXPORT void kvlsm_worker_main(Datum arg);
 PGDLLEXPORT void kvlsm_keeper_main(Datum arg);
 PGDLLEXPORT void kvlsm_compactor_main(Datum arg);
 void kvlsm_register_workers(void);
+/* Signals, connection and pg_stat_activity as all three have them. */
+void kvlsm_worker_setup(Latch *volatile *latch, int *pid);
+/* Sleeps until the latch is set; then interrupts and SIGHUP are served. */
+void kvlsm_worker_sleep(long timeout_ms);
 
 /* ---- rmgr.c: records in PostgreSQL's WAL */
 #define KVLSM_RMGR_ID RM_EXPERIMENTAL_ID
@@ -157,8 +229,19 @@ void kvlsm_view_latest(KvReadView *view);
 /* env callbacks */
 KvXactState kvlsm_xact_state(uint64 full_xid);
 void kvlsm_horizon(KvHorizon *horizon);
+/* Did the transaction that wrote a version commit before the snapshot? */
+bool kvlsm_xid_visible(uint64 full_xid, Snapshot snapshot);
 
-/* ---- xact.c: write set and transaction callbacks */
+/* ---- expiry.c: the clock that expiry is compared with */
+Size kvlsm_clock_bytes(void);
+void kvlsm_clock_startup(void); /* in kvlsm_shmem_startup */
+/* Of this transaction: its start, or a little later; constant from then on. */
+TimestampTz kvlsm_read_clock(void);
+void kvlsm_end_clock(void); /* the transaction has ended; never fails */
+/* No transaction will ever compare with less than this. */
+TimestampTz kvlsm_oldest_clock(void);
+
+/* ---- xact.c, write_set.c: transaction callbacks, write set */
 void kvlsm_xact_init(void); /* in _PG_init */
 /*
  * Buffers a write of this transaction (command id and subtransaction are
@@ -166,12 +249,21 @@ void kvlsm_xact_init(void); /* in _PG_init */
  * checked privileges, read-only and limits.
  */
 void kvlsm_buffer_write(const KvEntry *entry);
-/* What this transaction's earlier commands wrote; NULL if nothing. */
-KvWriteSet *kvlsm_own_writes(uint32 *limit);
+/*
+ * What this transaction's commands before the snapshot's wrote, as stamps
+ * below *limit; NULL if nothing.
+ */
+KvWriteSet *kvlsm_own_writes(Snapshot snapshot, uint32 *limit);
 
 /* ---- key_lock.c */
 void kvlsm_lock_store(uint32 store_id, LOCKMODE mode);
 void kvlsm_lock_key(KvSlice key); /* store id included */
+/*
+ * For a write that depends on what it reads: the store in RowExclusive and
+ * the key, or, beyond kvlsm.max_key_locks keys, the store alone.
+ */
+void kvlsm_lock_key_to_modify(KvSlice key);
+void kvlsm_forget_key_locks(void); /* at the end of a (sub)transaction */
 
 /* ---- store.c: foreign tables <-> store ids */
 typedef struct KvlsmStore

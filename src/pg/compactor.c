@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * compactor.c - the process that merges sorted files.
+ *
+ * One job at a time, in steps of a few MB with interrupt checks between them;
+ * the engine worker installs the result.  It never touches the MANIFEST.  A
+ * failure is reported and tried again later; the third in a row stops it for
+ * longer, and reading and writing go on.
+ */
+#include "kvlsm.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#define STEP_BYTES	  (4 * 1024 * 1024)
+#define IDLE_MS		  10000
+#define FAILED_MS	  5000
+#define QUARANTINE_MS 60000
+
+/* Compacts until there is nothing to do; how long to sleep then. */
+static long
+compact(KvDb *db, int *failures)
+{
+	KvError err;
+	bool busy = true;
+
+	while (busy && !ShutdownRequestPending)
+	{
+		KvStatus status;
+
+		if (kv_mode(db) != KV_MODE_NORMAL)
+			return IDLE_MS;
+		kv_error_clear(&err);
+		status = kv_compact_step(db, STEP_BYTES, &busy, &err);
+		CHECK_FOR_INTERRUPTS();
+		if (status == KV_INTERRUPTED)
+			break;
+		if (status == KV_STALLED)
+			return 100; /* the worker has something to do first */
+		if (status != KV_OK)
+		{
+			kv_compact_abandon(db);
+			(*failures)++;
+			ereport(LOG, (errmsg("kvlsm: compaction failed (%d in a row): %s",
+								 *failures, err.message)));
+			return *failures < 3 ? FAILED_MS : QUARANTINE_MS;
+		}
+		*failures = 0;
+	}
+	return IDLE_MS;
+}
+
+void
+kvlsm_compactor_main(Datum arg)
+{
+	MemoryContext context;
+	KvDb *db = NULL;
+	int failures = 0;
+
+	kvlsm_worker_setup(&kvlsm_shared->compactor_latch,
+					   &kvlsm_shared->info.compactor_pid);
+	context = AllocSetContextCreate(TopMemoryContext, "kvlsm compaction",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+
+	while (!ShutdownRequestPending)
+	{
+		long timeout_ms = 500;
+
+		if (db == NULL && kvlsm_db_if_ready() != NULL)
+			db = kvlsm_attach();
+		if (db != NULL)
+		{
+			pgstat_report_activity(STATE_RUNNING, "compacting");
+			timeout_ms = compact(db, &failures);
+			pgstat_report_activity(STATE_IDLE, failures < 3
+												   ? ""
+												   : "stopped after failures");
+		}
+		MemoryContextReset(context);
+		if (!ShutdownRequestPending)
+			kvlsm_worker_sleep(timeout_ms);
+	}
+	if (db != NULL)
+		kv_compact_abandon(db);
+	proc_exit(1); /* 0 would mean: never start it again */
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * compat.h - what differs between PostgreSQL 15 and 18, in one place.
+ *
+ * Other files of src/pg use the names defined here and contain no version
+ * test of their own.
+ */
+#ifndef KVLSM_COMPAT_H
+#define KVLSM_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/rmgr.h"
+#include "replication/slot.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "kvlsm needs PostgreSQL 15 or later"
+#endif
+
+/* number of this process, below MaxBackends + NUM_AUXILIARY_PROCS */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_my_proc_no() ((uint32) MyProcNumber)
+#else
+#define kvlsm_my_proc_no() ((uint32) MyProc->pgprocno)
+#endif
+
+/* of the top-level transaction: differs between any two of one process */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_my_lxid() (MyProc->vxid.lxid)
+#else
+#define kvlsm_my_lxid() (MyProc->lxid)
+#endif
+
+/* below it the commit log may be gone; read under XactTruncationLock */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_oldest_clog_xid() (TransamVariables->oldestClogXid)
+#else
+#define kvlsm_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
+/*
+ * What an error while pg_xact is read leaves locked (the count of held
+ * interrupts is the caller's to restore).  Since 17 these locks cannot be
+ * named from here.
+ */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_clog_lock() ((LWLock *) NULL)
+#else
+#define kvlsm_clog_lock() XactSLRULock
+#endif
+
+/* the search path that a cached name resolution was made with */
+#if PG_VERSION_NUM >= 170000
+#define KvlsmSearchPath				 SearchPathMatcher
+#define kvlsm_get_search_path(cxt)	 GetSearchPathMatcher(cxt)
+#define kvlsm_same_search_path(path) SearchPathMatchesCurrentEnvironment(path)
+#else
+#define KvlsmSearchPath				 OverrideSearchPath
+#define kvlsm_get_search_path(cxt)	 GetOverrideSearchPath(cxt)
+#define kvlsm_same_search_path(path) OverrideSearchPathMatchesCurrent(path)
+#endif
+
+/* wait events: named ones exist since 17 */
+#if PG_VERSION_NUM >= 170000
+#define KVLSM_WAIT_EVENT(var, name)                                           \
+	static uint32 var = 0;                                                    \
+	if (var == 0)                                                             \
+	var = WaitEventExtensionNew(name)
+#else
+#define KVLSM_WAIT_EVENT(var, name) const uint32 var = PG_WAIT_EXTENSION
+#endif
+
+/* replication slots */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_slot_create(name)                                               \
+	ReplicationSlotCreate((name), false, RS_PERSISTENT, false, false, false)
+#else
+#define kvlsm_slot_create(name)                                               \
+	ReplicationSlotCreate((name), false, RS_PERSISTENT, false)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define kvlsm_slot_acquire(name) ReplicationSlotAcquire((name), true, false)
+#else
+#define kvlsm_slot_acquire(name) ReplicationSlotAcquire((name), true)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define kvlsm_slot_invalidated(slot)                                          \
+	((slot)->data.invalidated != RS_INVAL_NONE)
+#else
+#define kvlsm_slot_invalidated(slot)                                          \
+	((slot)->data.invalidated_at != InvalidXLogRecPtr ||                      \
+	 (slot)->data.restart_lsn == InvalidXLogRecPtr)
+#endif
+
+#endif /* KVLSM_COMPAT_H */

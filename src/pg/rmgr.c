@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * rmgr.c - kvlsm's records in PostgreSQL's WAL.
+ *
+ * Redo does nothing but wake the engine worker: the applier reads the records
+ * once recovery is over (applier.c), so that nothing here can stop a server
+ * from starting.  The inserting functions run in backends, in PRE_COMMIT;
+ * the transaction's id is the record's xl_xid.
+ */
+#include "kvlsm.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xloginsert.h"
+#include "compat.h"
+#include "storage/latch.h"
+
+#include "engine/base/coding.h"
+
+static void
+redo(XLogReaderState *record)
+{
+	Latch *latch = kvlsm_shared != NULL ? kvlsm_shared->worker_latch : NULL;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+static void
+desc(StringInfo buf, XLogReaderState *record)
+{
+	KvSlice data = kv_slice(XLogRecGetData(record), XLogRecGetDataLen(record));
+	uint64_t first, second;
+
+	if (!kv_get_u64(&data, &first))
+		return;
+	switch (XLogRecGetInfo(record) & XLR_RMGR_INFO_MASK)
+	{
+	case KVLSM_XLOG_BATCH:
+	case KVLSM_XLOG_INGEST:
+		appendStringInfo(buf, "csn %llu, %zu bytes",
+						 (unsigned long long) first, data.len);
+		break;
+	case KVLSM_XLOG_FILE:
+		if (kv_get_u64(&data, &second))
+			appendStringInfo(buf, "file %llu, offset %llu, %zu bytes",
+							 (unsigned long long) first,
+							 (unsigned long long) second, data.len);
+		break;
+	}
+}
+
+static const char *
+identify(uint8 info)
+{
+	switch (info & XLR_RMGR_INFO_MASK)
+	{
+	case KVLSM_XLOG_BATCH:
+		return "BATCH";
+	case KVLSM_XLOG_FILE:
+		return "FILE";
+	case KVLSM_XLOG_INGEST:
+		return "INGEST";
+	}
+	return NULL;
+}
+
+static RmgrData rmgr = {
+	.rm_name = "kvlsm",
+	.rm_redo = redo,
+	.rm_desc = desc,
+	.rm_identify = identify,
+};
+
+void
+kvlsm_register_rmgr(void)
+{
+	RegisterCustomRmgr(KVLSM_RMGR_ID, &rmgr);
+}
+
+static XLogRecPtr
+insert_with_csn(uint8 info, uint64 csn, const void *payload, Size len)
+{
+	char head[8];
+
+	kv_put_u64(head, csn);
+	XLogBeginInsert();
+	XLogRegisterData(head, sizeof(head));
+	if (len > 0)
+		XLogRegisterData((char *) payload, len);
+	return XLogInsert(KVLSM_RMGR_ID, info);
+}
+
+XLogRecPtr
+kvlsm_log_batch(uint64 csn, const void *payload, Size len)
+{
+	return insert_with_csn(KVLSM_XLOG_BATCH, csn, payload, len);
+}
+
+XLogRecPtr
+kvlsm_log_ingest(uint64 csn, const void *payload, Size len)
+{
+	return insert_with_csn(KVLSM_XLOG_INGEST, csn, payload, len);
+}
+
+XLogRecPtr
+kvlsm_log_file_piece(uint64 file_no, uint64 offset, const void *bytes, Size len)
+{
+	char head[16];
+
+	kv_put_u64(kv_put_u64(head, file_no), offset);
+	XLogBeginInsert();
+	XLogRegisterData(head, sizeof(head));
+	XLogRegisterData((char *) bytes, len);
+	return XLogInsert(KVLSM_RMGR_ID, KVLSM_XLOG_FILE);
+}
