@@ -315,7 +315,6 @@ kill_and_restart() {
 	pid=$(postmaster_pid) || return 1
 	kill -9 "$pid"
 	kv_wait_until 10 sh -c "! kill -0 $pid" || return 1
-	rm -rf "$(kv_cluster_socket "$pg")"
 	restarted=$(now_ms)
 	kv_wait_until 60 start_cluster || return 1
 	kv_psql "$pg" -At -c "SELECT kv_get('last words')" >"$demo/last" || return 1

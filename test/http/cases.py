@@ -757,6 +757,27 @@ def case_curl():
          '{"key":"curl","deleted":true}', "delete")
 
 
+def case_examples_of_the_manual():
+    """The curl lines of docs/http.md, as they stand there."""
+    with open(os.path.join(HERE, "../../docs/http.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"(?s)```sh\n(.*?)```", f.read())
+    block = [b for b in blocks if "curl " in b]
+    same(len(block), 1, "blocks with curl lines")
+    text = block[0]
+    for old, new in (("http://127.0.0.1:8080", "http://127.0.0.1:%d" % PORT),
+                     ("/etc/kvlsm/jwt", DIR + "/http/conf/jwt"),
+                     ("curl ", "curl -sS -m 20 -w '\\n' ")):
+        check(old in text, old)
+        text = text.replace(old, new)
+    done = subprocess.run(["bash", "-eu", "-c", text], text=True, check=True,
+                          cwd=os.path.join(HERE, "../.."),
+                          stdout=subprocess.PIPE)
+    same(done.stdout.split("\n"), [
+        '{"key":"user:1"}', '{"key":"user:1","value":{"name": "Ada"}}',
+        '{"count":2}', '{"items":[{"key":"a/b","value":1}],"next":null}',
+        '{"key":"a/b","deleted":true}', ""], "answers")
+
+
 def case_server_killed_and_back():
     """Refused at once while it is away, and back by itself, data and all."""
     status(put("crash", {"n": 1}), 200)

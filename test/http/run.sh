@@ -34,7 +34,6 @@ kill_postmaster() {
 }
 
 restart() {
-	rm -rf "$(kv_cluster_socket "$1/pg")"
 	kv_wait_until 20 kv_cluster_start "$1/pg" || return 1
 	kvh_link_socket "$1/http" "$1/pg"
 }

@@ -152,10 +152,22 @@ kvh_ready() {
 	curl -sf -m 2 "http://127.0.0.1:$admin/ready" >/dev/null
 }
 
+# nginx writes its number when it has its port, for which it tries a while.
 kvh_listening() {
-	local http rest admin
-	. "$1/ports"
-	curl -s -m 2 "http://127.0.0.1:$http/" >/dev/null
+	local pid start
+	read -r pid start <"$1/nginx.run" &&
+		[ "$(cat "$1/tmp/nginx.pid" 2>/dev/null)" = "$pid" ]
+}
+
+# Not waited out if one of them has ended, as with a port that is taken.
+kvh_up() {
+	local i
+	for i in $(seq 150); do
+		kvh_alive "$1/postgrest.run" && kvh_alive "$1/nginx.run" || return 1
+		kvh_ready "$1" && kvh_listening "$1" && return 0
+		sleep 0.1
+	done
+	return 1
 }
 
 kvh_nginx_bin() {
@@ -175,12 +187,7 @@ kvh_start() {
 			kvh_spawn postgrest "$dir" "$rest" "$dir/conf/postgrest.conf"
 			kvh_spawn nginx "$dir" "$nginx" -p "$dir" \
 				-c "$dir/conf/nginx.conf"
-			if kv_wait_until 15 kvh_ready "$dir" &&
-				kv_wait_until 5 kvh_listening "$dir" &&
-				kvh_alive "$dir/postgrest.run" &&
-				kvh_alive "$dir/nginx.run"; then
-				return 0
-			fi
+			kvh_up "$dir" && return 0
 		fi
 		kvh_stop "$dir"
 	done
