@@ -485,6 +485,25 @@ def case_http_sees_sql():
     same(read("s5").json()["value"], {"b": []}, "jsonb")
 
 
+def case_another_store():
+    """The setting kv_http.store leads all five functions elsewhere."""
+    psql("CREATE SCHEMA aside")
+    psql("SELECT kv_create_store('aside.kv2')")
+    got = psql("SET kv_http.store = 'aside.kv2'; "
+               "SELECT kv_http.kv_put('{\"key\":\"o1\",\"value\":1}')")
+    same(got, '{"key":"o1"}', "put")
+    status(read("o1"), 404, "KV404")
+    for call, want in (
+            ("kv_read('o1')", '{"key":"o1","value":1}'),
+            ("kv_batch_put('{\"items\":[{\"key\":\"o2\",\"value\":2}]}')",
+             '{"count":1}'),
+            ("kv_range('keys_only=1')",
+             '{"items":[{"key":"o1"},{"key":"o2"}],"next":null}'),
+            ("kv_delete('o1')", '{"key":"o1","deleted":true}')):
+        got = psql("SET kv_http.store = 'aside.kv2'; SELECT kv_http." + call)
+        same(got, want, call)
+
+
 def case_time_to_live_ends():
     status(put("t1", 1, ttl_seconds=1), 200)
     status(request("POST", "/kv/batch-put", json.dumps(
