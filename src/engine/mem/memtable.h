@@ -87,6 +87,9 @@ KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
 KvStatus kv_mem_iter(KvEnv *env, const KvMem *mem, uint64_t generation,
 					 KvIter **it) KV_MUST_CHECK;
 
+/* The iterator's private buffer was moved by realloc: before the next move. */
+void kv_mem_iter_moved(KvIter *it, const KvMem *mem);
+
 /* Tests and kvlsm_verify(): order, counts and bounds of every node. */
 KvStatus kv_mem_check(const KvMem *mem, KvError *err) KV_MUST_CHECK;
 
