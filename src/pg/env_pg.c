@@ -465,6 +465,12 @@ env_flush_host_log(KvEnv *env, uint64_t lsn, KvError *err)
 	return KV_OK;
 }
 
+static uint64_t
+env_host_log_end(KvEnv *env)
+{
+	return kvlsm_insert_end_lsn();
+}
+
 static bool
 env_backup_running(KvEnv *env)
 {
@@ -521,6 +527,7 @@ static const KvEnvOps env_ops = {
 	.xact_state = env_xact_state,
 	.horizon = env_horizon,
 	.flush_host_log = env_flush_host_log,
+	.host_log_end = env_host_log_end,
 	.backup_running = env_backup_running,
 	.log = env_log,
 	.stop = env_stop,

@@ -37,6 +37,7 @@ kvlsm_shmem_request(void)
 							   err.message)));
 	RequestAddinShmemSpace(control_bytes(kv_shared_bytes(&config)));
 	RequestAddinShmemSpace(kvlsm_clock_bytes());
+	RequestAddinShmemSpace(kvlsm_clock_bytes());
 	RequestNamedLWLockTranche("kvlsm", KV_LOCK_COUNT + 1);
 #ifdef KVLSM_TESTING
 	RequestAddinShmemSpace(kvlsm_stop_shmem_bytes());
@@ -71,6 +72,7 @@ kvlsm_shmem_startup(void)
 		pg_atomic_init_u32(&kvlsm_shared->open_backups, 0);
 		kv_shared_init(kvlsm_engine_region(), &config);
 	}
+	kvlsm_clock_startup();
 	kvlsm_clock_startup();
 #ifdef KVLSM_TESTING
 	kvlsm_stop_shmem_init();
