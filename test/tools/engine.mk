@@ -23,18 +23,19 @@ SAN_fuzz := address,undefined
 CC := $(CC_$(VARIANT))
 CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wmissing-prototypes \
 	-Wdeclaration-after-statement -fno-strict-aliasing \
-	-DKV_DEBUG -DKVLSM_TESTING -Isrc -Itest/unit $(FLAGS_$(VARIANT))
+	-DKV_DEBUG -DKVLSM_TESTING -Isrc -Itest/unit -Itest/sim $(FLAGS_$(VARIANT))
 ifeq ($(CI),true)
 CFLAGS += -Werror
 endif
 LIBS := -lxxhash -llz4
 
 ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
-SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c))
+SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c)) \
+	$(wildcard test/sim/env_sim*.c)
 MAIN_unit := $(wildcard test/unit/*_test.c)
 MAIN_asan := $(MAIN_unit)
 MAIN_fuzz := $(wildcard test/fuzz/*_fuzz.c)
-SIM := $(wildcard test/sim/*.c)
+SIM := $(filter-out $(SUPPORT),$(wildcard test/sim/*.c))
 
 B := .build/$(VARIANT)
 SHARED := $(ENGINE) $(SUPPORT)
