@@ -8,9 +8,10 @@
 
 PG_CONFIG ?= pg_config
 
+BENCH_GOALS := $(patsubst test/bench/%.sh,%,$(wildcard test/bench/bench-*.sh))
 DEV_GOALS := help deps tree format format-check lint unit unit-asan sim bugs \
 	fuzz check-sql check-iso check-tap check-http check-orm check-fast check \
-	check-long demo demo-stop bench-sql bench-engine
+	check-long demo demo-stop $(BENCH_GOALS)
 
 ifneq ($(filter $(DEV_GOALS),$(MAKECMDGOALS)),)
 
@@ -81,7 +82,7 @@ demo:
 demo-stop:
 	@bash test/demo/demo.sh stop
 
-bench-sql bench-engine:
+$(BENCH_GOALS):
 	@bash test/bench/$@.sh
 
 # Goals of the second half that were asked for in the same command.

@@ -189,8 +189,9 @@ kv_pid_gone() {
 	[ ! -e "/proc/$1" ]
 }
 
-# The socket directory lies in /tmp, because a unix socket's path has at most
-# 107 bytes; DIR.socket remembers it, also over a crash, so that clients find the
+# The socket directory lies in /tmp or in the stage of a run there, because a
+# unix socket's path has at most
+# 107 bytes.  DIR.socket remembers it, also over a crash, so that clients find the
 # server again.  DIR.log is the server's log.
 kv_cluster_start() {
 	local dir=$1 bin sock
@@ -199,7 +200,8 @@ kv_cluster_start() {
 		kv_wait_until 30 kv_pid_gone "$(head -n 1 "$dir/postmaster.pid")"
 	fi
 	sock=$(cat "$dir.socket" 2>/dev/null)
-	[ -d "$sock" ] || sock=$(mktemp -d /tmp/kvs.XXXXXX) || return 1
+	[ -d "$sock" ] || sock=$(mktemp -d "${KV_STAGE:-/tmp}/kvs.XXXXXX") ||
+		return 1
 	touch "$dir.log"
 	if [ "$(id -u)" -eq 0 ]; then
 		chown "$(kv_pg_user)" "$sock" "$dir.log"

@@ -106,19 +106,22 @@ prepare_stage() {
 	fi
 }
 
-# Output goes to a file that is followed, not through a pipe: a process that
+# Both run in the background, so that a signal is handled at once.  Output
+# goes to a file that is followed, not through a pipe: a process that
 # a killed suite leaves behind would keep a pipe open for ever.
 run_suite() {
-	local name=$1 script start=$SECONDS rc=0 line p=0 f=0 took budget note=
+	local name=$1 script start=$SECONDS rc=0 line p=0 f=0 took budget note= tailer
 	script=$(suite_script "$name") || exit 1
 	kv_say "== $name"
 	: >"$logs/$name.log"
 	timeout -k 20 "${KV_SUITE_TIMEOUT:-$((${KV_LONG:-0} ? 7200 : 900))}" \
 		perl test/tools/reaper.pl bash $script >"$logs/$name.log" 2>&1 </dev/null &
 	child=$!
-	tail -n +1 -s 0.2 -f --pid=$child "$logs/$name.log"
+	tail -n +1 -s 0.2 -f --pid=$child "$logs/$name.log" &
+	tailer=$!
 	wait "$child" || rc=$?
 	child=
+	wait "$tailer"
 	line=$(grep -E '^[a-z-]+: [0-9]+ passed, [0-9]+ failed$' \
 		"$logs/$name.log" | tail -n 1)
 	if [ -n "$line" ]; then
