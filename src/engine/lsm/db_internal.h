@@ -390,6 +390,9 @@ KvStatus kv_commit_change(KvDb *db, const KvEdit *edit,
 /* The state as a whole, as the start of a new MANIFEST. */
 KvStatus kv_roll_manifest(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
+/* Names the host's position in an idle WAL, if it moved by min_advance. */
+KvStatus kv_mark_log_position(KvDb *db, uint64_t min_advance, KvError *err)
+	KV_MUST_CHECK;
 KvStatus kv_settle(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_flush_oldest(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
 KvStatus kv_install_job(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;

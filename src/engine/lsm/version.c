@@ -190,6 +190,24 @@ fill_mem(const KvVersion *old, KvVersion *v, const KvVersionChange *change)
 	v->n_mem = n;
 }
 
+/* Files of one ingested run count as one. */
+static uint32_t
+count_l0(KvDb *db, const KvVersion *v)
+{
+	uint32_t i, n = 0;
+	uint64_t run = 0;
+
+	for (i = v->level_start[0]; i < v->level_start[1]; i++)
+	{
+		uint64_t csn = kv_file_at(db, v->files[i])->meta.run_csn;
+
+		if (csn == 0 || csn != run)
+			n++;
+		run = csn;
+	}
+	return n;
+}
+
 KvStatus
 kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 {
@@ -217,8 +235,7 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 		atomic_store_explicit(&f->state, KV_FILE_OBSOLETE,
 							  memory_order_relaxed);
 	}
-	atomic_store_explicit(&s->l0_files, kv_level_count(v, 0),
-						  memory_order_relaxed);
+	atomic_store_explicit(&s->l0_files, count_l0(db, v), memory_order_relaxed);
 	/* pairs with kv_version_acquire */
 	atomic_store_explicit(&s->current_version, cur + 1, memory_order_seq_cst);
 	return KV_OK;

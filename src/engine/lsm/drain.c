@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * drain.c - from the ring into WAL segments.
+ *
+ * Whoever holds KV_LOCK_WAL_IO; in the server that is the worker alone.
+ * "WAL before data": the host's log is durable up to the newest record
+ * before any record is written here.
+ */
+#include "engine/lsm/db_internal.h"
+
+#define KV_GROUP_BYTES (256 << 10)
+
+/* End of the newest record that the ring holds, and its lsn. */
+static bool
+newest_record(KvDb *db, uint64_t *lsn)
+{
+	const KvRing *ring = kv_ring_at(db);
+	uint64_t pos = kv_ring_written(ring);
+	KvLogRecord rec;
+	bool any = false;
+
+	while (kv_ring_read(ring, &pos, &rec))
+	{
+		*lsn = rec.lsn;
+		any = true;
+	}
+	return any;
+}
+
+static KvStatus
+next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvWalStart start = {0};
+	KvStatus st;
+
+	/* nothing goes into a segment before the one before it is synced */
+	st = kv_wal_write(db->wal, err);
+	if (st == KV_OK)
+		st = kv_wal_sync(db->wal, err);
+	if (st != KV_OK)
+		return st;
+	start.segment_no = rec->xid;
+	start.prev_segment_no = kv_wal_segment(db->wal);
+	start.prev_length = kv_wal_length(db->wal);
+	start.start_csn = rec->csn;
+	start.start_lsn = rec->lsn;
+	kv_wal_close(db->wal);
+	db->wal = NULL;
+	st = kv_wal_create(db->env, &db->identity, &start, s->config.wal_prealloc,
+					   &db->wal, err);
+	if (st != KV_OK)
+		return st;
+	atomic_store_explicit(&s->wal_no, start.segment_no, memory_order_relaxed);
+	return KV_OK;
+}
+
+static void
+note_written(KvDb *db, uint64_t before)
+{
+	KvShared *s = db->shared;
+	uint64_t length = kv_wal_length(db->wal);
+
+	atomic_store_explicit(&s->wal_length, length, memory_order_relaxed);
+	if (length > before)
+		atomic_fetch_add_explicit(&s->counters.wal_bytes, length - before,
+								  memory_order_relaxed);
+}
+
+static KvStatus
+write_pending(KvDb *db, uint64_t pos, KvError *err)
+{
+	uint64_t before = kv_wal_length(db->wal);
+	KvStatus st = kv_wal_write(db->wal, err);
+
+	if (st != KV_OK)
+		return st;
+	note_written(db, before);
+	db->log_dirty = true;
+	kv_ring_release(kv_ring_at(db), pos);
+	return KV_OK;
+}
+
+static KvStatus
+drain_records(KvDb *db, KvError *err)
+{
+	const KvRing *ring = kv_ring_at(db);
+	uint64_t pos = kv_ring_written(ring), before = pos;
+	KvLogRecord rec;
+	KvStatus st = KV_OK;
+
+	while (st == KV_OK && kv_ring_read(ring, &pos, &rec))
+	{
+		if (rec.type == KV_LOG_SWITCH)
+		{
+			st = next_segment(db, &rec, err);
+			if (st == KV_OK)
+				kv_ring_release(kv_ring_at(db), pos);
+		}
+		else
+			st = kv_wal_add(db->wal, &rec, err);
+		db->drained_lsn = rec.lsn;
+		if (st == KV_OK && kv_wal_pending(db->wal) >= KV_GROUP_BYTES)
+			st = write_pending(db, pos, err);
+	}
+	if (st == KV_OK && pos != before)
+		st = write_pending(db, pos, err);
+	return st;
+}
+
+static KvStatus
+drain_locked(KvDb *db, bool sync, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvShared *s = db->shared;
+	uint64_t lsn;
+	KvStatus st = KV_OK;
+
+	if (db->wal == NULL)
+		return kv_fail(err, KV_IO_ERROR, "the WAL segment is not open");
+	if (newest_record(db, &lsn))
+	{
+		st = env->ops->flush_host_log(env, lsn, err);
+		if (st == KV_OK)
+			st = drain_records(db, err);
+		env->ops->kick(env, KV_KICK_WAITERS);
+	}
+	if (st == KV_OK && sync && db->log_dirty)
+	{
+		env->ops->stop(env, "wal-sync");
+		if (!KV_BUG(ack_before_sync))
+			st = kv_wal_sync(db->wal, err);
+		if (st == KV_OK)
+		{
+			db->log_dirty = false;
+			/* pairs with kv_worker_step's caller: synced, then published */
+			atomic_store_explicit(&s->synced_lsn, db->drained_lsn,
+								  memory_order_release);
+		}
+	}
+	return st;
+}
+
+KvStatus
+kv_drain_ring(KvDb *db, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvStatus st;
+
+	env->ops->lock(env, KV_LOCK_WAL_IO, true);
+	st = drain_locked(db, true, err);
+	env->ops->unlock(env, KV_LOCK_WAL_IO);
+	return st;
+}
+
+KvStatus
+kv_sync_log(KvDb *db, KvError *err)
+{
+	return kv_drain_ring(db, err);
+}
+
+/*
+ * The host's log grows by what others write, and must be kept from the
+ * newest position that our WAL names.  When nothing has been written for a
+ * while, an empty record moves that position.
+ */
+KvStatus
+kv_mark_log_position(KvDb *db, uint64_t min_advance, KvError *err)
+{
+	KvEnv *env = db->env;
+	char payload[64];
+	KvLogRecord rec = {KV_LOG_SETTLE, 0, 0, 0, {payload, 0}};
+	uint64_t end;
+	bool drained;
+	KvStatus st;
+
+	if (env->ops->host_log_end == NULL || db->wal == NULL)
+		return KV_OK;
+	/* under the log lock every batch before end is in the ring */
+	env->ops->lock(env, KV_LOCK_WAL_IO, true);
+	env->ops->lock(env, KV_LOCK_LOG, true);
+	end = env->ops->host_log_end(env);
+	rec.csn = db->shared->under_log_lock.next_csn - 1;
+	drained = kv_ring_written(kv_ring_at(db)) ==
+			  kv_ring_inserted(kv_ring_at(db));
+	env->ops->unlock(env, KV_LOCK_LOG);
+	if (!drained || end < db->drained_lsn + min_advance)
+	{
+		env->ops->unlock(env, KV_LOCK_WAL_IO);
+		return KV_OK;
+	}
+	rec.lsn = end;
+	kv_settle_encode(payload, 0, NULL, 0);
+	rec.payload.len = kv_settle_size(0);
+	st = env->ops->flush_host_log(env, end, err);
+	if (st == KV_OK)
+		st = kv_wal_add(db->wal, &rec, err);
+	if (st == KV_OK)
+		st = kv_wal_write(db->wal, err);
+	if (st == KV_OK)
+	{
+		db->drained_lsn = end;
+		db->log_dirty = true;
+		st = drain_locked(db, true, err);
+	}
+	env->ops->unlock(env, KV_LOCK_WAL_IO);
+	return st;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * flush.c - a memtable becomes a file in L0.
+ *
+ * Worker only.  Order: states read, host's log flushed, file written, synced
+ * and linked, edit logged, version published, memtable free.
+ */
+#include "engine/lsm/db_internal.h"
+
+typedef struct Flush
+{
+	KvDb *db;
+	KvHorizon horizon;
+	KvTableOut out;
+	bool open;
+	uint64_t doubts[256]; /* xids in doubt that went into the file */
+	uint32_t n_doubts;
+	char *last_key; /* of the newest version that everyone sees */
+	size_t last_len, last_cap;
+	bool have_last;
+} Flush;
+
+static KvStatus
+note_doubt(Flush *f, uint64_t xid, KvError *err)
+{
+	KvEnv *env = f->db->env;
+	uint32_t i;
+	KvStatus st;
+
+	for (i = 0; i < f->n_doubts; i++)
+		if (f->doubts[i] == xid)
+			return KV_OK;
+	if (f->n_doubts == 256)
+		return kv_fail(err, KV_STALLED, "too many transactions in doubt");
+	env->ops->lock(env, KV_LOCK_VERSION, true);
+	st = kv_doubt_add_locked(f->db, xid, KV_XACT_IN_DOUBT);
+	env->ops->unlock(env, KV_LOCK_VERSION);
+	if (st != KV_OK)
+		return kv_fail(err, KV_STALLED, "too many transactions in doubt");
+	f->doubts[f->n_doubts++] = xid;
+	return KV_OK;
+}
+
+static KvStatus
+remember_key(Flush *f, KvSlice key, KvError *err)
+{
+	KvEnv *env = f->db->env;
+
+	if (f->last_cap < key.len)
+	{
+		char *p = env->ops->alloc(env, key.len + 64);
+
+		if (p == NULL)
+			return kv_fail(err, KV_NO_MEMORY, "out of memory");
+		if (f->last_key != NULL)
+			env->ops->free(env, f->last_key);
+		f->last_key = p;
+		f->last_cap = key.len + 64;
+	}
+	memcpy(f->last_key, key.data, key.len);
+	f->last_len = key.len;
+	f->have_last = true;
+	return KV_OK;
+}
+
+/* Writes one version, or drops it when nobody can see it. */
+static KvStatus
+flush_entry(Flush *f, const KvEntry *entry, KvError *err)
+{
+	KvEntry e = *entry;
+	bool for_all = false;
+	KvStatus st;
+
+	if (e.state == KV_XACT_ABORTED)
+		return KV_OK;
+	if (f->have_last &&
+		kv_slice_equal(e.key, kv_slice(f->last_key, f->last_len)))
+		return KV_OK; /* everyone sees a newer version */
+	if (e.xid == 0 || (e.state == KV_XACT_COMMITTED && e.xid < f->horizon.xid))
+	{
+		e.xid = 0;
+		for_all = e.csn <= f->horizon.csn;
+	}
+	else if (e.state != KV_XACT_COMMITTED)
+	{
+		st = note_doubt(f, e.xid, err);
+		if (st != KV_OK)
+			return st;
+	}
+	if (for_all)
+	{
+		st = remember_key(f, e.key, err);
+		if (st != KV_OK)
+			return st;
+	}
+	if (!f->open)
+	{
+		st = kv_table_out_open(f->db, &f->out, err);
+		if (st != KV_OK)
+			return st;
+		f->open = true;
+	}
+	return kv_sst_builder_add(f->out.builder, &e, err);
+}
+
+static KvStatus
+write_entries(Flush *f, uint32_t slot, KvError *err)
+{
+	KvDb *db = f->db;
+	KvMem *mem = kv_mem_at(db, slot);
+	KvIter *it;
+	KvStatus st;
+
+	st = kv_mem_iter(db->env, mem, kv_mem_generation(mem), &it);
+	if (st != KV_OK)
+		return kv_fail(err, st, "out of memory");
+	it->err = err;
+	for (it->ops->first(it); it->valid && st == KV_OK; it->ops->next(it))
+		st = flush_entry(f, &it->entry, err);
+	if (st == KV_OK)
+		st = it->status;
+	it->ops->close(it);
+	return st;
+}
+
+/* The edit and version that replace the memtable by its file. */
+static KvStatus
+publish_flush(Flush *f, uint32_t slot, uint32_t file_slot,
+			  const KvVersionMem *next, KvError *err)
+{
+	KvDb *db = f->db;
+	KvShared *s = db->shared;
+	KvMemSlot *m = &s->mem[slot];
+	KvFileMeta *meta = &kv_file_at(db, file_slot)->meta;
+	KvVersionChange change = {0};
+	KvDoubt doubts[256];
+	KvEdit edit = {0};
+	uint32_t i;
+
+	for (i = 0; i < f->n_doubts; i++)
+		doubts[i] = (KvDoubt){meta->file_no, f->doubts[i], KV_XACT_IN_DOUBT};
+	if (f->open)
+	{
+		edit.adds = meta;
+		edit.n_adds = 1;
+		change.adds = &file_slot;
+		change.n_adds = 1;
+		edit.doubts = doubts;
+		edit.n_doubts = f->n_doubts;
+	}
+	edit.flushed_csn = atomic_load_explicit(&m->max_csn, memory_order_relaxed);
+	edit.flushed_lsn = atomic_load_explicit(&m->max_lsn, memory_order_relaxed);
+	edit.csn_floor = edit.flushed_csn;
+	edit.clock_us = f->horizon.now_us;
+	if (next != NULL)
+		edit.min_wal = atomic_load_explicit(&s->mem[next->slot].wal_no,
+											memory_order_relaxed);
+	change.drop_generation = atomic_load_explicit(&m->generation,
+												  memory_order_relaxed);
+	return kv_commit_change(db, &edit, &change, err);
+}
+
+KvStatus
+kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvShared *s = db->shared;
+	KvMemSlot *m = &s->mem[slot];
+	uint32_t file_slot = 0;
+	Flush f = {0};
+	KvFileMeta meta;
+	KvStatus st;
+
+	f.db = db;
+	env->ops->horizon(env, &f.horizon);
+	/* the states were read in kv_settle, before this */
+	st = env->ops->flush_host_log(env, UINT64_MAX, err);
+	if (st == KV_OK)
+		st = kv_file_slot_reserve(db, &file_slot, err);
+	if (st != KV_OK)
+		return st;
+	st = write_entries(&f, slot, err);
+	if (st == KV_OK && f.open)
+		st = kv_table_out_finish(db, &f.out, &meta, err);
+	else if (f.open)
+		kv_table_out_abort(db, &f.out);
+	if (f.last_key != NULL)
+		env->ops->free(env, f.last_key);
+	if (st == KV_OK && f.open)
+	{
+		meta.has_doubt = f.n_doubts > 0;
+		kv_file_at(db, file_slot)->meta = meta;
+	}
+	if (st == KV_OK)
+		st = publish_flush(&f, slot, file_slot, next, err);
+	if (st != KV_OK || !f.open)
+		kv_file_slot_release(db, file_slot);
+	if (st != KV_OK)
+		return st;
+	if (f.open)
+		atomic_fetch_add_explicit(&s->counters.flushed_bytes, meta.size,
+								  memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->counters.flushes, 1, memory_order_relaxed);
+	atomic_store_explicit(&s->flushed_csn, db->state.flushed_csn,
+						  memory_order_relaxed);
+	atomic_store_explicit(&s->flushed_lsn, db->state.flushed_lsn,
+						  memory_order_relaxed);
+	atomic_store_explicit(&s->min_wal, db->state.min_wal,
+						  memory_order_relaxed);
+	db->sweep_wanted = true;
+	/* pairs with the acquire in free_mem_slot: readers have the new version */
+	atomic_store_explicit(&m->state, KV_MEM_FREE, memory_order_release);
+	env->ops->kick(env, KV_KICK_WAITERS);
+	env->ops->kick(env, KV_KICK_COMPACTOR);
+	return KV_OK;
+}
+
+KvStatus
+kv_flush_oldest(KvDb *db, bool *did, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvShared *s = db->shared;
+	const KvVersion *v = kv_version_acquire(db);
+	KvVersionMem oldest = {0}, next = {0};
+	uint32_t n = v->n_mem;
+	KvStatus st;
+
+	*did = false;
+	if (n >= 2)
+	{
+		oldest = v->mem[n - 1];
+		next = v->mem[n - 2];
+	}
+	kv_version_release(db);
+	if (n < 2)
+		return KV_OK;
+	/* pairs with the release in rotation_finish */
+	if (atomic_load_explicit(&s->mem[oldest.slot].state,
+							 memory_order_acquire) != KV_MEM_IMMUTABLE)
+		return KV_OK;
+	/* the segment that min_wal will name must exist */
+	st = kv_drain_ring(db, err);
+	if (st == KV_OK)
+		st = kv_settle(db, err);
+	if (st == KV_OK)
+		st = kv_log_pending_files(db, err);
+	if (st != KV_OK)
+		return st;
+	env->ops->stop(env, "flush-start");
+	st = kv_flush_mem(db, oldest.slot, &next, err);
+	*did = st == KV_OK;
+	return st;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * obsolete.c - removing files that nothing can need any more.
+ *
+ * Worker only.  A table goes when no version that a reader may look at names
+ * it; WAL segments and MANIFESTs when the durable state has moved past them;
+ * nothing while a base backup runs.
+ */
+#include "engine/lsm/db_internal.h"
+
+#define KV_REMOVALS_A_STEP 32
+
+/* A moved table lives on in another slot under the same number. */
+static bool
+number_is_live(KvDb *db, uint64_t file_no)
+{
+	uint32_t i;
+
+	for (i = 0; i < db->shared->config.max_files; i++)
+	{
+		const KvFileSlot *f = kv_file_at(db, i);
+		uint32_t state = atomic_load_explicit(&f->state,
+											  memory_order_relaxed);
+
+		if ((state == KV_FILE_LIVE || state == KV_FILE_PENDING) &&
+			f->meta.file_no == file_no)
+			return true;
+	}
+	return false;
+}
+
+static KvStatus
+remove_tables(KvDb *db, uint32_t *removed, KvError *err)
+{
+	KvEnv *env = db->env;
+	uint64_t oldest = kv_oldest_reader(db);
+	uint32_t i;
+	char name[KV_NAME_MAX];
+
+	kv_table_sweep(db);
+	for (i = 0; i < db->shared->config.max_files; i++)
+	{
+		KvFileSlot *f = kv_file_at(db, i);
+		KvStatus st;
+
+		if (*removed >= KV_REMOVALS_A_STEP)
+			break;
+		if (atomic_load_explicit(&f->state, memory_order_relaxed) !=
+				KV_FILE_OBSOLETE ||
+			f->obsolete_at > oldest)
+			continue;
+		if (!number_is_live(db, f->meta.file_no))
+		{
+			kv_file_name(name, KV_NAME_SST, f->meta.file_no);
+			st = env->ops->unlink(env, name, err);
+			if (st != KV_OK && st != KV_NOT_FOUND)
+				return st;
+			(*removed)++;
+		}
+		kv_file_slot_release(db, i);
+	}
+	return KV_OK;
+}
+
+typedef struct Sweep
+{
+	KvDb *db;
+	uint64_t names[KV_REMOVALS_A_STEP];
+	KvNameKind kinds[KV_REMOVALS_A_STEP];
+	uint32_t n;
+	bool more;
+} Sweep;
+
+static bool
+collect_old(void *arg, const char *name)
+{
+	Sweep *sw = arg;
+	uint64_t no;
+	KvNameKind kind = kv_file_name_parse(name, &no);
+
+	if (!(kind == KV_NAME_WAL && no < sw->db->state.min_wal) &&
+		!(kind == KV_NAME_MANIFEST && no < sw->db->state.manifest_no))
+		return true;
+	if (sw->n == KV_REMOVALS_A_STEP)
+	{
+		sw->more = true;
+		return false;
+	}
+	sw->names[sw->n] = no;
+	sw->kinds[sw->n++] = kind;
+	return true;
+}
+
+static KvStatus
+remove_logs(KvDb *db, uint32_t *removed, KvError *err)
+{
+	KvEnv *env = db->env;
+	Sweep sw = {0};
+	char name[KV_NAME_MAX];
+	uint32_t i;
+	KvStatus st;
+
+	sw.db = db;
+	st = env->ops->list(env, collect_old, &sw, err);
+	for (i = 0; st == KV_OK && i < sw.n; i++)
+	{
+		kv_file_name(name, sw.kinds[i], sw.names[i]);
+		st = env->ops->unlink(env, name, err);
+		if (st == KV_NOT_FOUND)
+			st = KV_OK;
+		(*removed)++;
+	}
+	if (st == KV_OK)
+		db->sweep_wanted = sw.more;
+	return st;
+}
+
+KvStatus
+kv_remove_obsolete(KvDb *db, uint32_t *removed, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvStatus st;
+
+	*removed = 0;
+	if (env->ops->backup_running(env))
+		return KV_OK;
+	st = remove_tables(db, removed, err);
+	if (st == KV_OK && db->sweep_wanted)
+		st = remove_logs(db, removed, err);
+	return st;
+}

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * recover.c - opening the folder after whatever happened to it.
+ *
+ * Worker only.  Nothing in the folder is changed before it is clear that it
+ * is ours, known and complete; nothing is removed before a new MANIFEST is
+ * durable.  A recovered WAL segment or MANIFEST is never appended to.
+ */
+#include "engine/lsm/recover.h"
+
+typedef struct Segment
+{
+	uint64_t no;
+	KvWalStart start;
+} Segment;
+
+typedef struct Recover
+{
+	KvDb *db;
+	KvRecovery *out;
+	Segment *segments; /* by number */
+	uint32_t n, cap;
+	uint64_t max_no; /* largest number on disk */
+	bool other_files; /* engine files although there is no CURRENT */
+	bool no_memory;
+} Recover;
+
+void
+kv_number_seen(KvDb *db, uint64_t file_no)
+{
+	KvShared *s = db->shared;
+
+	if (atomic_load_explicit(&s->next_file_no, memory_order_relaxed) <=
+		file_no)
+		atomic_store_explicit(&s->next_file_no, file_no + 1,
+							  memory_order_relaxed);
+}
+
+bool
+kv_file_has_size(KvDb *db, const char *name, uint64_t size)
+{
+	KvEnv *env = db->env;
+	uint64_t have;
+	KvError ignored;
+	KvFile *file;
+	KvStatus st;
+
+	if (env->ops->open(env, name, KV_OPEN_READ, &file, &ignored) != KV_OK)
+		return false;
+	st = env->ops->size(env, file, &have, &ignored);
+	env->ops->close(env, file);
+	return st == KV_OK && have == size;
+}
+
+static bool
+table_exists(void *arg, uint64_t file_no, uint64_t size)
+{
+	char name[KV_NAME_MAX];
+
+	kv_file_name(name, KV_NAME_SST, file_no);
+	return kv_file_has_size(arg, name, size);
+}
+
+static bool
+look_at_name(void *arg, const char *name)
+{
+	Recover *r = arg;
+	KvEnv *env = r->db->env;
+	uint64_t no;
+	KvNameKind kind = kv_file_name_parse(name, &no);
+	uint32_t i;
+
+	if (kind != KV_NAME_WAL && kind != KV_NAME_SST &&
+		kind != KV_NAME_MANIFEST && kind != KV_NAME_TEMP)
+		return true;
+	r->other_files |= kind != KV_NAME_TEMP;
+	if (no > r->max_no)
+		r->max_no = no;
+	if (kind != KV_NAME_WAL)
+		return true;
+	if (r->n == r->cap)
+	{
+		uint32_t cap = r->cap ? r->cap * 2 : 16;
+		size_t size = cap * sizeof(Segment);
+		void *p = r->segments ? env->ops->realloc(env, r->segments, size)
+							  : env->ops->alloc(env, size);
+
+		if (p == NULL)
+		{
+			r->no_memory = true;
+			return false;
+		}
+		r->segments = p;
+		r->cap = cap;
+	}
+	for (i = r->n++; i > 0 && r->segments[i - 1].no > no; i--)
+		r->segments[i] = r->segments[i - 1];
+	memset(&r->segments[i], 0, sizeof(Segment));
+	r->segments[i].no = no;
+	return true;
+}
+
+/* Is what the MANIFEST says part of this server's history? */
+static KvStatus
+check_history(KvDb *db, KvError *err)
+{
+	const KvHost *host = &db->host;
+	const KvManifestState *m = &db->state;
+
+	if (host->end_lsn != 0 && m->flushed_lsn > host->end_lsn)
+		return kv_fail(err, KV_FOREIGN,
+					   "the folder is ahead of the server's log: flushed up "
+					   "to %X/%X, log ends at %X/%X",
+					   (unsigned) (m->flushed_lsn >> 32),
+					   (unsigned) m->flushed_lsn,
+					   (unsigned) (host->end_lsn >> 32),
+					   (unsigned) host->end_lsn);
+	if (host->in_history != NULL && m->timeline != 0 &&
+		!host->in_history(host->arg, m->timeline, m->flushed_lsn))
+		return kv_fail(err, KV_FOREIGN,
+					   "the folder was written on timeline %u, which is not "
+					   "in this server's history",
+					   m->timeline);
+	return KV_OK;
+}
+
+static KvStatus
+load_state(Recover *r, KvError *err)
+{
+	KvDb *db = r->db;
+	KvEnv *env = db->env;
+	KvStatus st = env->ops->list(env, look_at_name, r, err);
+
+	if (st == KV_OK && r->no_memory)
+		st = kv_fail(err, KV_NO_MEMORY, "out of memory");
+	if (st != KV_OK)
+		return st;
+	st = kv_manifest_load(env, &db->identity, table_exists, db, &db->state,
+						  &r->out->stepped_back, err);
+	if (st == KV_NOT_FOUND)
+	{
+		if (r->other_files)
+			return kv_corrupt(err, 0, 0,
+							  "CURRENT is missing although there are files");
+		kv_error_clear(err);
+		memset(&db->state, 0, sizeof(db->state));
+		r->out->created = true;
+		return KV_OK;
+	}
+	return st == KV_OK ? check_history(db, err) : st;
+}
+
+/* Headers first: a newer format or a foreign file is refused untouched. */
+static KvStatus
+check_segments(Recover *r, KvError *err)
+{
+	KvDb *db = r->db;
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < r->n; i++)
+	{
+		Segment *seg = &r->segments[i];
+		KvWalReader *reader;
+		KvStatus st;
+
+		if (seg->no < db->state.min_wal)
+			continue;
+		st = kv_wal_open(db->env, &db->identity, seg->no, &reader,
+						 &seg->start, err);
+		if (st == KV_OK)
+			kv_wal_reader_close(reader);
+		else if (st == KV_CORRUPT && i + 1 == r->n)
+		{
+			/* the newest one: its creation was cut short, nothing was in it */
+			kv_error_clear(err);
+			continue;
+		}
+		else
+			return st;
+		r->segments[kept++] = *seg;
+	}
+	r->n = kept;
+	return KV_OK;
+}
+
+/*
+ * Whether segment i follows what was read so far: the one min_wal names
+ * first, then each the successor of the one before.
+ */
+static bool
+follows(const Recover *r, uint32_t i)
+{
+	if (i == 0)
+		return r->segments[0].no == r->db->state.min_wal ||
+			   r->db->state.min_wal == 0;
+	return r->segments[i].start.prev_segment_no == r->segments[i - 1].no;
+}
+
+static KvStatus
+replay_segment(Recover *r, uint32_t i, bool *stop, KvError *err)
+{
+	KvDb *db = r->db;
+	const KvHost *host = &db->host;
+	uint64_t limit = i + 1 < r->n ? r->segments[i + 1].start.prev_length : 0;
+	KvWalReader *reader;
+	KvLogRecord rec;
+	KvWalStart start;
+	KvStatus st = kv_wal_open(db->env, &db->identity, r->segments[i].no,
+							  &reader, &start, err);
+
+	if (st != KV_OK)
+		return st;
+	while ((st = kv_wal_next(reader, limit, &rec, err)) == KV_OK)
+	{
+		if ((host->end_lsn != 0 && rec.lsn > host->end_lsn) ||
+			(host->in_history != NULL &&
+			 !host->in_history(host->arg, kv_wal_timeline(reader), rec.lsn)))
+		{
+			*stop = true;
+			break;
+		}
+		r->out->wal_records++;
+		if (rec.csn <= db->state.flushed_csn && rec.type != KV_LOG_SETTLE)
+			continue;
+		st = kv_replay_record(db, &rec, err);
+		if (st != KV_OK)
+			break;
+	}
+	kv_wal_reader_close(reader);
+	return st == KV_NOT_FOUND ? KV_OK : st;
+}
+
+/*
+ * Without a host's log every gap is a loss.  With one, ours is read as far
+ * as it is whole, and the host's log has the rest.
+ */
+static KvStatus
+replay_segments(Recover *r, KvError *err)
+{
+	KvDb *db = r->db;
+	bool host_log = db->shared->config.host_log, stop = false;
+	uint32_t i;
+	KvStatus st = KV_OK;
+
+	if (r->n == 0 && !host_log && !r->out->created)
+		return kv_corrupt(err, db->state.min_wal, 0,
+						  "WAL segment %llu is missing",
+						  (unsigned long long) db->state.min_wal);
+	for (i = 0; i < r->n && !stop; i++)
+	{
+		if (!follows(r, i))
+		{
+			if (host_log)
+				break;
+			return kv_corrupt(err, r->segments[i].no, 0,
+							  "a WAL segment before this one is missing");
+		}
+		st = replay_segment(r, i, &stop, err);
+		r->out->wal_segments++;
+		if (st == KV_CORRUPT && host_log)
+		{
+			db->env->ops->log(db->env, KV_LOG_WARNING, err->message);
+			kv_error_clear(err);
+			st = KV_OK;
+			break;
+		}
+		if (st != KV_OK)
+			break;
+	}
+	return st;
+}
+
+/* Every transaction that files were not sure of has ended by now. */
+static KvStatus
+resolve_doubts(KvDb *db, KvError *err)
+{
+	KvEnv *env = db->env;
+	uint32_t i;
+	KvStatus st = KV_OK;
+
+	for (i = 0; st == KV_OK && i < db->state.n_doubts; i++)
+	{
+		KvDoubt d = db->state.doubts[i];
+		KvEdit edit = {0};
+
+		if (d.state == KV_XACT_IN_DOUBT)
+		{
+			d.state = (uint8_t) env->ops->xact_state(env, d.xid);
+			if (d.state == KV_XACT_UNKNOWN)
+				return kv_corrupt(err, d.file_no, 0,
+								  "the commit log no longer knows "
+								  "transaction %llu",
+								  (unsigned long long) d.xid);
+			if (d.state == KV_XACT_IN_DOUBT)
+				d.state = KV_XACT_ABORTED;
+			edit.settles = &d;
+			edit.n_settles = 1;
+			st = kv_manifest_apply(env, &db->state, &edit, err);
+		}
+	}
+	/* runs of transactions that were rolled back */
+	for (i = 0; st == KV_OK && i < db->state.n_doubts; i++)
+	{
+		uint64_t file_no = db->state.doubts[i].file_no;
+		KvEdit edit = {0};
+		uint32_t j;
+
+		if (db->state.doubts[i].state != KV_XACT_ABORTED)
+			continue;
+		for (j = 0; j < db->state.n_files; j++)
+			if (db->state.files[j].file_no == file_no)
+				break;
+		if (j == db->state.n_files || db->state.files[j].run_xid == 0 ||
+			db->state.files[j].run_xid != db->state.doubts[i].xid)
+			continue;
+		edit.removes = &file_no;
+		edit.n_removes = 1;
+		st = kv_manifest_apply(env, &db->state, &edit, err);
+		i = UINT32_MAX; /* the removal took doubts away: from the start */
+	}
+	return st;
+}
+
+static KvStatus
+publish_files(KvDb *db, KvError *err)
+{
+	KvEnv *env = db->env;
+	KvShared *s = db->shared;
+	KvVersionChange change = {0};
+	uint32_t *slots, i;
+	KvStatus st = KV_OK;
+
+	if (db->state.n_files > s->config.max_files)
+		return kv_fail(err, KV_FULL,
+					   "the store has %u files, more than the limit of %u",
+					   db->state.n_files, s->config.max_files);
+	slots = env->ops->alloc(env, (db->state.n_files + 1) * sizeof(*slots));
+	if (slots == NULL)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory");
+	env->ops->lock(env, KV_LOCK_VERSION, true);
+	for (i = 0; i < db->state.n_files; i++)
+	{
+		kv_file_at(db, i)->meta = db->state.files[i];
+		kv_file_at(db, i)->in_manifest = true;
+		slots[i] = i;
+	}
+	for (i = 0; st == KV_OK && i < db->state.n_doubts; i++)
+		st = kv_doubt_add_locked(db, db->state.doubts[i].xid,
+								 (KvXactState) db->state.doubts[i].state);
+	change.adds = slots;
+	change.n_adds = db->state.n_files;
+	if (st == KV_OK)
+		st = kv_version_install_locked(db, &change);
+	env->ops->unlock(env, KV_LOCK_VERSION);
+	env->ops->free(env, slots);
+	if (st != KV_OK)
+		return kv_fail(err, st, "too many transactions in doubt");
+	return KV_OK;
+}
+
+/* Numbers, identity and a MANIFEST of our own; from here on we write. */
+static KvStatus
+start_incarnation(Recover *r, KvError *err)
+{
+	KvDb *db = r->db;
+	KvShared *s = db->shared;
+	uint64_t next = db->state.file_no_ceiling;
+
+	if (next <= r->max_no)
+		next = r->max_no + 1;
+	if (next == 0)
+		next = 1;
+	atomic_store_explicit(&s->next_file_no, next, memory_order_relaxed);
+	db->state.file_no_ceiling = next + KV_NUMBER_BLOCK;
+	atomic_store_explicit(&s->file_no_ceiling, db->state.file_no_ceiling,
+						  memory_order_release);
+	next = db->state.store_id_ceiling ? db->state.store_id_ceiling : 1;
+	atomic_store_explicit(&s->next_store_id, next, memory_order_relaxed);
+	db->state.store_id_ceiling = next + KV_NUMBER_BLOCK;
+	atomic_store_explicit(&s->store_id_ceiling, db->state.store_id_ceiling,
+						  memory_order_release);
+	db->state.incarnation++;
+	db->state.timeline = db->host.identity.timeline;
+	db->identity.incarnation = db->state.incarnation;
+	atomic_store_explicit(&s->system_id, db->identity.system_id,
+						  memory_order_relaxed);
+	atomic_store_explicit(&s->timeline, db->identity.timeline,
+						  memory_order_relaxed);
+	atomic_store_explicit(&s->incarnation, db->identity.incarnation,
+						  memory_order_relaxed);
+	return kv_roll_manifest(db, err);
+}
+
+KvStatus
+kv_recover(KvDb *db, const KvHost *host, KvRecovery *out, KvError *err)
+{
+	Recover r = {0};
+	KvStatus st;
+
+	memset(out, 0, sizeof(*out));
+	r.db = db;
+	r.out = out;
+	db->host = *host;
+	db->identity = host->identity;
+	st = load_state(&r, err);
+	if (st == KV_OK)
+		st = check_segments(&r, err);
+	if (st == KV_OK)
+		st = resolve_doubts(db, err);
+	if (st == KV_OK)
+		st = start_incarnation(&r, err);
+	db->replayed_csn = db->state.csn_floor > db->state.flushed_csn
+						   ? db->state.csn_floor
+						   : db->state.flushed_csn;
+	db->replayed_lsn = db->state.flushed_lsn;
+	if (st == KV_OK)
+		st = kv_replay_rotate(db, db->replayed_csn, err);
+	if (st == KV_OK)
+		st = publish_files(db, err);
+	if (st == KV_OK)
+		st = replay_segments(&r, err);
+	if (r.segments != NULL)
+		db->env->ops->free(db->env, r.segments);
+	out->files = db->state.n_files;
+	out->lsn = db->replayed_lsn;
+	atomic_store_explicit(&db->shared->recovered_lsn, out->lsn,
+						  memory_order_relaxed);
+	return st;
+}
+
+typedef struct SweepAll
+{
+	KvDb *db;
+	uint64_t keep_wal;
+	char names[64][KV_NAME_MAX];
+	uint32_t n;
+} SweepAll;
+
+static bool
+collect_unnamed(void *arg, const char *name)
+{
+	SweepAll *sw = arg;
+	const KvManifestState *m = &sw->db->state;
+	uint64_t no;
+	KvNameKind kind = kv_file_name_parse(name, &no);
+	uint32_t i;
+
+	switch (kind)
+	{
+		case KV_NAME_WAL:
+			if (no == sw->keep_wal)
+				return true;
+			break;
+		case KV_NAME_SST:
+			for (i = 0; i < m->n_files; i++)
+				if (m->files[i].file_no == no)
+					return true;
+			break;
+		case KV_NAME_MANIFEST:
+			if (no == m->manifest_no)
+				return true;
+			break;
+		case KV_NAME_TEMP:
+			break;
+		default:
+			return true; /* not ours to judge */
+	}
+	if (sw->n == 64)
+		return false;
+	memcpy(sw->names[sw->n++], name, strlen(name) + 1);
+	return true;
+}
+
+/* What no edit names: left by jobs, commits and MANIFESTs cut short. */
+static KvStatus
+sweep_unnamed(KvDb *db, uint64_t keep_wal, KvError *err)
+{
+	KvEnv *env = db->env;
+	SweepAll *sw;
+	uint32_t i;
+	KvStatus st = KV_OK;
+
+	if (env->ops->backup_running(env))
+		return KV_OK;
+	sw = env->ops->alloc(env, sizeof(*sw));
+	if (sw == NULL)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory");
+	do
+	{
+		sw->db = db;
+		sw->keep_wal = keep_wal;
+		sw->n = 0;
+		st = env->ops->list(env, collect_unnamed, sw, err);
+		for (i = 0; st == KV_OK && i < sw->n; i++)
+		{
+			st = env->ops->unlink(env, sw->names[i], err);
+			if (st == KV_NOT_FOUND)
+				st = KV_OK;
+		}
+	} while (st == KV_OK && sw->n == 64);
+	env->ops->free(env, sw);
+	return st;
+}
+
+/* The first segment of this incarnation, named by an edit before any use. */
+static KvStatus
+start_wal(KvDb *db, uint64_t lsn, uint64_t *no, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvWalStart start = {0};
+	KvEdit edit = {0};
+	KvStatus st = kv_new_file_no(db, no, err);
+
+	if (st != KV_OK)
+		return st;
+	start.segment_no = *no;
+	start.start_csn = db->replayed_csn;
+	start.start_lsn = lsn;
+	st = kv_wal_create(db->env, &db->identity, &start, s->config.wal_prealloc,
+					   &db->wal, err);
+	if (st != KV_OK)
+		return st;
+	edit.min_wal = *no;
+	edit.flushed_csn = edit.csn_floor = db->replayed_csn;
+	edit.flushed_lsn = lsn;
+	edit.timeline = db->identity.timeline;
+	edit.incarnation = db->identity.incarnation;
+	return kv_log_edit(db, &edit, err);
+}
+
+KvStatus
+kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvMemSlot *m;
+	uint64_t no;
+	KvStatus st;
+
+	if (lsn < db->replayed_lsn)
+		lsn = db->replayed_lsn;
+	st = kv_raise_ceilings(db, err);
+	/* old segments are not appended to, so what they hold goes into files */
+	if (st == KV_OK &&
+		kv_mem_entries(kv_mem_at(db, s->under_log_lock.active)) > 0)
+		st = kv_replay_rotate(db, db->replayed_csn, err);
+	if (st == KV_OK)
+		st = start_wal(db, lsn, &no, err);
+	if (st == KV_OK)
+		st = sweep_unnamed(db, no, err);
+	if (st != KV_OK)
+		return st;
+	m = &s->mem[s->under_log_lock.active];
+	atomic_store_explicit(&m->wal_no, no, memory_order_relaxed);
+	atomic_store_explicit(&m->max_lsn, lsn, memory_order_relaxed);
+	atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
+	s->under_log_lock.next_csn = db->replayed_csn + 1;
+	s->under_log_lock.inserted_lsn = lsn;
+	db->drained_lsn = lsn;
+	atomic_store_explicit(&s->synced_lsn, lsn, memory_order_release);
+	atomic_store_explicit(&s->flushed_lsn, lsn, memory_order_relaxed);
+	atomic_store_explicit(&s->flushed_csn, db->replayed_csn,
+						  memory_order_relaxed);
+	atomic_store_explicit(&s->min_wal, no, memory_order_relaxed);
+	atomic_store_explicit(&s->published_csn, db->replayed_csn,
+						  memory_order_release);
+	kv_set_mode(db, KV_MODE_NORMAL, NULL);
+	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
+	return KV_OK;
+}
+
+/* The shared table of files and the MANIFEST must agree. */
+static KvStatus
+check_same_files(KvDb *db, KvError *err)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < db->shared->config.max_files; i++)
+	{
+		const KvFileSlot *f = kv_file_at(db, i);
+
+		if (atomic_load_explicit(&f->state, memory_order_relaxed) ==
+				KV_FILE_LIVE &&
+			f->in_manifest)
+			n++;
+	}
+	if (n != db->state.n_files)
+		return kv_fail(err, KV_NOT_READY,
+					   "the worker stopped between two steps: restart the "
+					   "server");
+	return KV_OK;
+}
+
+KvStatus
+kv_take_over(KvDb *db, const KvHost *host, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvWalStart start = {0};
+	uint64_t no;
+	bool back;
+	KvStatus st;
+
+	db->host = *host;
+	db->identity = host->identity;
+	db->identity.incarnation = atomic_load_explicit(&s->incarnation,
+													memory_order_relaxed);
+	st = kv_manifest_load(db->env, &db->identity, NULL, NULL, &db->state,
+						  &back, err);
+	if (st == KV_OK)
+		st = check_same_files(db, err);
+	if (st == KV_OK)
+		st = kv_roll_manifest(db, err);
+	if (st == KV_OK)
+		st = kv_new_file_no(db, &no, err);
+	if (st != KV_OK)
+		return st;
+	/* a group may have been cut short: the tail of that segment is closed */
+	start.segment_no = no;
+	start.prev_segment_no = atomic_load_explicit(&s->wal_no,
+												 memory_order_relaxed);
+	start.prev_length = atomic_load_explicit(&s->wal_length,
+											 memory_order_relaxed);
+	start.start_lsn = atomic_load_explicit(&s->synced_lsn,
+										   memory_order_relaxed);
+	db->drained_lsn = start.start_lsn;
+	st = kv_wal_create(db->env, &db->identity, &start,
+					   s->config.wal_prealloc, &db->wal, err);
+	if (st == KV_OK)
+		atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
+	return st;
+}

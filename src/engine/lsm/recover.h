@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * recover.h - what recover.c and replay.c share.  Worker only.
+ */
+#ifndef KV_RECOVER_H
+#define KV_RECOVER_H
+
+#include "engine/lsm/db_internal.h"
+
+/*
+ * Starts a memtable whose entries all have larger csns than start_csn, and
+ * flushes the one before, if there was one.
+ */
+KvStatus kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
+	KV_MUST_CHECK;
+KvStatus kv_replay_record(KvDb *db, const KvLogRecord *rec, KvError *err)
+	KV_MUST_CHECK;
+KvStatus kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
+	KV_MUST_CHECK;
+
+/* A number that was used somewhere: none at or below it is handed out. */
+void kv_number_seen(KvDb *db, uint64_t file_no);
+bool kv_file_has_size(KvDb *db, const char *name, uint64_t size);
+
+#endif /* KV_RECOVER_H */
