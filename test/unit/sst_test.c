@@ -1,398 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * sst_test.c - tables against a sorted array, damaged files, limits.
+ * sst_test.c - tables against a sorted array, and the limits of the format.
  *
  * Every table is built into a real file and read back with and without a
  * cache, with few frames and many.
  */
-#include "env_posix.h"
-#include "harness.h"
+#include "sst_model.h"
 
-#include "engine/base/file_header.h"
-#include "engine/sst/sst.h"
+#include "engine/base/coding.h"
 
-#define FILE_NO 7
-
-static const KvIdentity identity = {42, 1, 1};
 static const KvSstOverride no_override = {0, 0};
-
-/* ---- a model: entries in memory ---- */
-
-typedef struct Row
-{
-	char *key;
-	size_t key_len;
-	char *value;
-	size_t value_len;
-	uint64_t csn;
-	uint64_t xid;
-	int64_t expires_us;
-	uint8_t kind;
-} Row;
-
-typedef struct Model
-{
-	Row *rows;
-	size_t n;
-} Model;
-
-static KvSlice
-row_key(const Row *r)
-{
-	return kv_slice(r->key, r->key_len);
-}
-
-static int
-compare_rows(const void *a, const void *b)
-{
-	const Row *x = a;
-	const Row *y = b;
-
-	return kv_entry_compare(row_key(x), x->csn, row_key(y), y->csn);
-}
-
-static KvEntry
-row_entry(const Row *r)
-{
-	KvEntry e = {0};
-
-	e.key = row_key(r);
-	e.value = kv_slice(r->value, r->value_len);
-	e.csn = r->csn;
-	e.xid = r->xid;
-	e.expires_us = r->expires_us;
-	e.kind = r->kind;
-	e.state = r->xid != 0 ? KV_XACT_IN_DOUBT : KV_XACT_COMMITTED;
-	return e;
-}
-
-static void
-check_row(const KvEntry *got, const Row *want)
-{
-	KV_CHECK_SLICES(got->key, row_key(want));
-	KV_CHECK_SLICES(got->value, kv_slice(want->value, want->value_len));
-	KV_CHECK_EQ(got->csn, want->csn);
-	KV_CHECK_EQ(got->xid, want->xid);
-	KV_CHECK_EQ(got->expires_us, want->expires_us);
-	KV_CHECK_EQ(got->kind, want->kind);
-	KV_CHECK_EQ(got->state,
-				want->xid != 0 ? KV_XACT_IN_DOUBT : KV_XACT_COMMITTED);
-}
-
-static char *
-random_bytes(size_t len, int alphabet)
-{
-	char *p = malloc(len + 1);
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		p[i] = (char) (alphabet < 256 ? 'a' + (int) kv_rand_below(
-												  (uint64_t) alphabet)
-									  : (int) kv_rand_below(256));
-	return p;
-}
-
-/* Removes rows of equal key and csn. */
-static void
-model_sort(Model *m)
-{
-	size_t i;
-	size_t n = 0;
-
-	if (m->n > 0)
-		qsort(m->rows, m->n, sizeof(Row), compare_rows);
-	for (i = 0; i < m->n; i++)
-	{
-		if (n > 0 && compare_rows(&m->rows[n - 1], &m->rows[i]) == 0)
-		{
-			free(m->rows[i].key);
-			free(m->rows[i].value);
-			continue;
-		}
-		m->rows[n++] = m->rows[i];
-	}
-	m->n = n;
-}
-
-static Row
-random_row(size_t max_key, size_t max_value, int alphabet)
-{
-	Row r = {0};
-
-	r.key_len = kv_rand_below(max_key + 1);
-	r.key = random_bytes(r.key_len, alphabet);
-	r.value_len = kv_rand_below(max_value + 1);
-	r.kind = KV_KIND_PUT;
-	r.csn = kv_rand_below(8) == 0 ? 0 : 1000000 + kv_rand_below(100000);
-	if (kv_rand_below(50) == 0)
-		r.csn = UINT64_MAX - kv_rand_below(5);
-	if (kv_rand_below(3) != 0)
-		r.xid = kv_rand_below(50) == 0 ? kv_rand() : 700 + kv_rand_below(300);
-	if (kv_rand_below(6) == 0)
-	{
-		r.kind = KV_KIND_DELETE;
-		r.value_len = 0;
-	}
-	else if (kv_rand_below(6) == 0)
-	{
-		r.kind = KV_KIND_PUT_EXPIRING;
-		r.expires_us = (int64_t) (700000000000000 + kv_rand_below(1000000));
-		if (kv_rand_below(20) == 0)
-			r.expires_us = (int64_t) kv_rand();
-	}
-	r.value = random_bytes(r.value_len, kv_rand_below(2) ? 3 : 256);
-	return r;
-}
-
-static Model
-random_model(size_t n, size_t max_key, size_t max_value, int alphabet)
-{
-	Model m;
-	size_t i;
-
-	m.rows = calloc(n + 1, sizeof(Row));
-	m.n = n;
-	for (i = 0; i < n; i++)
-		m.rows[i] = random_row(max_key, max_value, alphabet);
-	model_sort(&m);
-	return m;
-}
-
-static void
-model_free(Model *m)
-{
-	size_t i;
-
-	for (i = 0; i < m->n; i++)
-	{
-		free(m->rows[i].key);
-		free(m->rows[i].value);
-	}
-	free(m->rows);
-}
-
-/* First row at or after (key, csn). */
-static size_t
-model_seek(const Model *m, KvSlice key, uint64_t csn)
-{
-	size_t lo = 0;
-	size_t hi = m->n;
-
-	while (lo < hi)
-	{
-		size_t mid = (lo + hi) / 2;
-
-		if (kv_entry_compare(row_key(&m->rows[mid]), m->rows[mid].csn, key,
-							 csn) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-/* ---- tables ---- */
-
-static KvSstSummary
-build_model(PosixEnv *penv, const Model *m, const KvSstOptions *options)
-{
-	KvEnv *env = &penv->env;
-	KvSstSummary summary;
-	KvSstBuilder *b;
-	KvFile *file;
-	KvError err;
-	size_t i;
-
-	(void) env->ops->unlink(env, "7.sst", &err);
-	KV_REQUIRE_OK(env->ops->open(env, "7.sst", KV_OPEN_WRITE | KV_OPEN_CREATE,
-								 &file, &err),
-				  &err);
-	KV_REQUIRE_OK(kv_sst_builder_open(env, options, &identity, FILE_NO, file,
-									  &b, &err),
-				  &err);
-	for (i = 0; i < m->n; i++)
-	{
-		KvEntry e = row_entry(&m->rows[i]);
-
-		KV_REQUIRE_OK(kv_sst_builder_add(b, &e, &err), &err);
-	}
-	KV_REQUIRE_OK(kv_sst_builder_finish(b, &summary, &err), &err);
-	KV_CHECK_EQ(summary.entries, m->n);
-	if (m->n > 0)
-	{
-		KV_CHECK_SLICES(summary.smallest, row_key(&m->rows[0]));
-		KV_CHECK_SLICES(summary.largest, row_key(&m->rows[m->n - 1]));
-	}
-	kv_sst_builder_free(b);
-	env->ops->close(env, file);
-	return summary;
-}
-
-static KvStatus
-open_table(PosixEnv *penv, KvCache *cache, uint64_t size, KvSst **sst,
-		   KvError *err)
-{
-	KvEnv *env = &penv->env;
-	KvFile *file;
-	KvStatus status;
-
-	KV_REQUIRE_OK(env->ops->open(env, "7.sst", KV_OPEN_READ, &file, err), err);
-	status = kv_sst_open(env, cache, &identity, FILE_NO, file, size,
-						 no_override, sst, err);
-	if (status != KV_OK)
-		env->ops->close(env, file);
-	return status;
-}
-
-typedef struct Visit
-{
-	const Model *m;
-	size_t next;
-	size_t seen;
-	size_t stop_after;
-} Visit;
-
-static bool
-visit(void *arg, const KvEntry *e)
-{
-	Visit *v = arg;
-
-	KV_REQUIRE(v->next < v->m->n);
-	check_row(e, &v->m->rows[v->next++]);
-	return ++v->seen == v->stop_after;
-}
-
-static size_t
-versions_of(const Model *m, KvSlice key, size_t from)
-{
-	size_t n = 0;
-
-	while (from + n < m->n &&
-		   kv_slice_equal(row_key(&m->rows[from + n]), key))
-		n++;
-	return n;
-}
-
-static void
-check_get(KvSst *sst, const Model *m, KvSlice key, KvSstStats *stats)
-{
-	size_t at = model_seek(m, key, UINT64_MAX);
-	size_t n = versions_of(m, key, at);
-	Visit v = {m, at, 0, 0};
-	KvError err;
-
-	if (n > 1 && kv_rand_below(2))
-		v.stop_after = n = 1 + kv_rand_below(n);
-	KV_CHECK_OK(
-		kv_sst_get(sst, key, kv_key_hash(key), visit, &v, stats, &err), &err);
-	KV_CHECK_EQ(v.seen, n);
-}
-
-static void
-check_gets(KvSst *sst, const Model *m, size_t max_key, int alphabet)
-{
-	KvSstStats stats = {0};
-	size_t i;
-
-	for (i = 0; i < m->n && kv_test_failures() == 0; i++)
-	{
-		Row miss = random_row(max_key, 0, alphabet);
-
-		check_get(sst, m, row_key(&m->rows[i]), &stats);
-		check_get(sst, m, row_key(&miss), &stats);
-		free(miss.key);
-		free(miss.value);
-	}
-}
-
-static void
-check_scans(KvSst *sst, const Model *m, uint32_t readahead)
-{
-	KvIter *it;
-	KvError err;
-	size_t i;
-
-	KV_REQUIRE_OK(kv_sst_iter(sst, readahead, &it, &err), &err);
-	i = 0;
-	for (it->ops->first(it); it->valid; it->ops->next(it))
-	{
-		KV_REQUIRE(i < m->n);
-		check_row(&it->entry, &m->rows[i++]);
-	}
-	KV_CHECK_OK(it->status, &err);
-	KV_CHECK_EQ(i, m->n);
-	for (it->ops->last(it); it->valid; it->ops->prev(it))
-	{
-		KV_REQUIRE(i > 0);
-		check_row(&it->entry, &m->rows[--i]);
-	}
-	KV_CHECK_OK(it->status, &err);
-	KV_CHECK_EQ(i, 0);
-	it->ops->close(it);
-}
-
-/* Random moves of one iterator against an index into the model. */
-static void
-check_moves(KvSst *sst, const Model *m, uint32_t readahead, int moves,
-			size_t max_key, int alphabet)
-{
-	KvIter *it;
-	KvError err;
-	size_t at = m->n; /* n: not valid */
-
-	KV_REQUIRE_OK(kv_sst_iter(sst, readahead, &it, &err), &err);
-	while (moves-- > 0 && kv_test_failures() == 0)
-	{
-		Row r = random_row(max_key, 0, alphabet);
-		KvSlice key = row_key(&r);
-		uint64_t csn = kv_rand_below(3) ? UINT64_MAX : r.csn;
-		uint64_t what = kv_rand_below(12);
-
-		if (m->n > 0 && kv_rand_below(2))
-			key = row_key(&m->rows[kv_rand_below(m->n)]);
-		/* the key may be the iterator's own */
-		if (it->valid && kv_rand_below(4) == 0)
-			key = it->entry.key;
-		if (what == 0)
-		{
-			it->ops->first(it);
-			at = 0;
-		}
-		else if (what == 1)
-		{
-			it->ops->last(it);
-			at = m->n > 0 ? m->n - 1 : m->n;
-		}
-		else if (what <= 3)
-		{
-			at = model_seek(m, key, csn);
-			it->ops->seek(it, key, csn);
-		}
-		else if (what <= 5)
-		{
-			at = model_seek(m, key, UINT64_MAX);
-			at = at > 0 ? at - 1 : m->n;
-			it->ops->seek_before(it, key);
-		}
-		else if (it->valid && what <= 8)
-		{
-			it->ops->next(it);
-			at++;
-		}
-		else if (it->valid)
-		{
-			it->ops->prev(it);
-			at = at > 0 ? at - 1 : m->n;
-		}
-		KV_CHECK_OK(it->status, &err);
-		KV_CHECK_EQ(it->valid, at < m->n);
-		if (it->valid && at < m->n)
-			check_row(&it->entry, &m->rows[at]);
-		free(r.key);
-		free(r.value);
-	}
-	it->ops->close(it);
-}
 
 typedef struct Shape
 {
@@ -402,20 +19,6 @@ typedef struct Shape
 	bool lz4;
 	size_t frames; /* 0: no cache */
 } Shape;
-
-static void *
-new_cache(KvCache *cache, KvEnv *env, size_t frames, uint32_t frame_bytes)
-{
-	size_t bytes = frames * (frame_bytes + 256) + 65536;
-	void *area;
-
-	while (kv_cache_frames(bytes, frame_bytes) > frames)
-		bytes -= frame_bytes / 2;
-	area = malloc(bytes);
-	kv_cache_init(area, bytes, frame_bytes);
-	kv_cache_attach(cache, env, area);
-	return area;
-}
 
 static void
 check_shape(const Shape *s)
@@ -432,7 +35,7 @@ check_shape(const Shape *s)
 	if (s->frames > 0)
 		area = new_cache(&cache, &penv->env, s->frames, s->frame);
 	KV_REQUIRE_OK(
-		open_table(penv, area ? &cache : NULL, summary.size, &sst, &err),
+		open_table(penv, area ? &cache : NULL, summary.size, no_override, &sst, &err),
 		&err);
 	KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
 	check_gets(sst, &m, s->max_key, s->alphabet);
@@ -475,4 +78,317 @@ KV_TEST(model_comparison)
 			break;
 		}
 	}
+}
+
+/* ---- single cases ---- */
+
+static const KvSstOptions small_blocks = {512, 1024, 10, true};
+static const KvSstOptions usual = {8192, 16384, 10, true};
+
+static void
+set_row(Row *r, const char *key, size_t key_len, uint64_t csn,
+		size_t value_len)
+{
+	memset(r, 0, sizeof(*r));
+	r->key = malloc(key_len + 1);
+	memcpy(r->key, key, key_len);
+	r->key_len = key_len;
+	r->csn = csn;
+	r->value = random_bytes(value_len, 256);
+	r->value_len = value_len;
+	r->kind = KV_KIND_PUT;
+}
+
+/* Builds, reads everything in every way, closes. */
+static void
+check_model(Model *m, const KvSstOptions *options, size_t frames)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	KvSstSummary summary = build_model(penv, m, options);
+	KvCache cache;
+	void *area = new_cache(&cache, &penv->env, frames, options->frame_bytes);
+	KvError err;
+	KvSst *sst;
+
+	KV_REQUIRE_OK(
+		open_table(penv, &cache, summary.size, no_override, &sst, &err), &err);
+	KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
+	check_gets(sst, m, 8, 4);
+	check_scans(sst, m, 0);
+	check_scans(sst, m, 100000);
+	check_moves(sst, m, 0, 300, 8, 4);
+	kv_sst_close(sst);
+	free(area);
+	KV_CHECK_EQ(penv->live_allocs, 0);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
+KV_TEST(huge_keys)
+{
+	Model m = {calloc(64, sizeof(Row)), 60};
+	char *key = random_bytes(KV_MAX_KEY, 3);
+	size_t i;
+
+	/* they differ in the last bytes only, or in the first */
+	for (i = 0; i < m.n; i++)
+	{
+		key[i % 2 ? 0 : KV_MAX_KEY - 1] = (char) ('a' + i);
+		set_row(&m.rows[i], key, KV_MAX_KEY - i % 3, 5, i);
+	}
+	model_sort(&m);
+	check_model(&m, &usual, 20);
+	check_model(&m, &small_blocks, 20);
+	model_free(&m);
+	free(key);
+}
+
+KV_TEST(large_value)
+{
+	Model m = {calloc(64, sizeof(Row)), 40};
+	size_t i;
+
+	for (i = 0; i < m.n; i++)
+	{
+		char key[2] = {'k', (char) i};
+
+		set_row(&m.rows[i], key, 2, 5, i == 20 ? 2u << 20 : 50);
+	}
+	memset(m.rows[20].value, 'x', 1 << 20); /* half of it compresses */
+	model_sort(&m);
+	check_model(&m, &usual, 20);
+	model_free(&m);
+}
+
+KV_TEST(many_versions)
+{
+	Model m = {calloc(20100, sizeof(Row)), 20000};
+	size_t i;
+
+	/* of one key, over many blocks and index partitions, with neighbours */
+	for (i = 0; i < m.n; i++)
+		set_row(&m.rows[i], i < 10 ? "key" : i > 19990 ? "key2" : "key1",
+				i < 10 ? 3 : 4, 100 + i, i % 20);
+	model_sort(&m);
+	{
+		PosixEnv *penv = posix_env_open_temp();
+		KvSstSummary summary = build_model(penv, &m, &small_blocks);
+		KvSstStats stats = {0};
+		KvError err;
+		KvSst *sst;
+
+		KV_REQUIRE_OK(
+			open_table(penv, NULL, summary.size, no_override, &sst, &err),
+			&err);
+		KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
+		check_get(sst, &m, kv_slice("key", 3), &stats);
+		check_get(sst, &m, kv_slice("key1", 4), &stats);
+		check_get(sst, &m, kv_slice("key2", 4), &stats);
+		check_get(sst, &m, kv_slice("key11", 5), &stats);
+		check_get(sst, &m, kv_slice("ke", 2), &stats);
+		check_scans(sst, &m, 0);
+		check_moves(sst, &m, 0, 2000, 4, 4);
+		kv_sst_close(sst);
+		posix_env_remove(penv);
+		posix_env_close(penv);
+	}
+	model_free(&m);
+}
+
+/* An ingested run gets csn and xid from the MANIFEST. */
+KV_TEST(override)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	Model m = random_model(2000, 10, 10, 3);
+	KvSstOverride override = {77, 88};
+	KvSstSummary summary;
+	KvError err;
+	KvSst *sst;
+	KvIter *it;
+	size_t i;
+	size_t n = 0;
+
+	/* one version of each key, without csn and xid */
+	for (i = 0; i < m.n; i++)
+		m.rows[i].csn = m.rows[i].xid = 0;
+	model_sort(&m);
+	summary = build_model(penv, &m, &small_blocks);
+	KV_CHECK_EQ(summary.max_csn, 0);
+	KV_CHECK_EQ(summary.max_xid, 0);
+	for (i = 0; i < m.n; i++)
+	{
+		m.rows[i].csn = 77;
+		m.rows[i].xid = 88;
+	}
+	KV_REQUIRE_OK(open_table(penv, NULL, summary.size, override, &sst, &err),
+				  &err);
+	KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
+	check_gets(sst, &m, 10, 3);
+	check_scans(sst, &m, 5000);
+	check_moves(sst, &m, 0, 3000, 10, 3);
+	KV_REQUIRE_OK(kv_sst_iter(sst, 0, &it, &err), &err);
+	/* the versions older than 77: the next key's */
+	for (i = 0; i + 1 < m.n && n < 100; i++, n++)
+	{
+		it->ops->seek(it, row_key(&m.rows[i]), 76);
+		KV_REQUIRE(it->valid);
+		check_row(&it->entry, &m.rows[i + 1]);
+		it->ops->seek(it, row_key(&m.rows[i]), 77);
+		KV_REQUIRE(it->valid);
+		check_row(&it->entry, &m.rows[i]);
+	}
+	it->ops->close(it);
+	kv_sst_close(sst);
+	model_free(&m);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
+KV_TEST(builder_refuses)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	KvEnv *env = &penv->env;
+	KvSstOptions bad = {0, 16384, 10, true};
+	KvSstBuilder *b;
+	KvSstSummary summary;
+	KvFile *file;
+	KvError err;
+	KvEntry e = {0};
+
+	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE,
+								 KV_OPEN_WRITE | KV_OPEN_CREATE, &file, &err),
+				  &err);
+	KV_CHECK_STATUS(kv_sst_builder_open(env, &bad, &model_identity, 7, file,
+										&b, &err),
+					KV_INVALID);
+	KV_REQUIRE_OK(kv_sst_builder_open(env, &usual, &model_identity, 7, file,
+									  &b, &err),
+				  &err);
+	e.key = kv_slice("bb", 2);
+	e.csn = 5;
+	e.kind = KV_KIND_PUT;
+	KV_CHECK_OK(kv_sst_builder_add(b, &e, &err), &err);
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	e.csn = 6;
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	e.key = kv_slice("ba", 2);
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	e.key = kv_slice("c", 1);
+	e.kind = 4;
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	e.kind = KV_KIND_DELETE;
+	e.value = kv_slice("x", 1);
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	e.kind = KV_KIND_PUT;
+	e.value.len = (size_t) KV_MAX_VALUE + 1;
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_TOO_LARGE);
+	/* what was refused left no trace */
+	e.value.len = 1;
+	KV_CHECK_OK(kv_sst_builder_add(b, &e, &err), &err);
+	KV_CHECK_OK(kv_sst_builder_finish(b, &summary, &err), &err);
+	KV_CHECK_EQ(summary.entries, 2);
+	KV_CHECK_STATUS(kv_sst_builder_add(b, &e, &err), KV_INVALID);
+	KV_CHECK_STATUS(kv_sst_builder_finish(b, &summary, &err), KV_INVALID);
+	kv_sst_builder_free(b);
+	env->ops->close(env, file);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
+/* No memory at any one place: a status, nothing leaked, no crash. */
+KV_TEST(no_memory)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	Model m = random_model(2000, 10, 30, 3);
+	KvSstSummary summary = build_model(penv, &m, &small_blocks);
+	int64_t budget;
+
+	for (budget = 0; budget < 60; budget++)
+	{
+		Row miss = random_row(10, 0, 3);
+		KvSst *sst = NULL;
+		KvIter *it = NULL;
+		KvError err;
+		KvStatus status;
+
+		penv->alloc_budget = budget;
+		status =
+			open_table(penv, NULL, summary.size, no_override, &sst, &err);
+		if (status == KV_OK)
+			status = kv_sst_iter(sst, 3000, &it, &err);
+		if (status == KV_OK)
+		{
+			it->ops->first(it);
+			while (it->valid)
+				it->ops->next(it);
+			status = it->status;
+			it->ops->seek_before(it, row_key(&miss));
+			if (status == KV_OK)
+				status = kv_sst_verify(sst, &err);
+		}
+		if (status != KV_OK)
+			KV_CHECK_STATUS(status, KV_NO_MEMORY);
+		penv->alloc_budget = -1;
+		if (it != NULL)
+		{
+			/* with memory again it works again */
+			it->ops->last(it);
+			KV_CHECK(it->valid);
+			it->ops->close(it);
+		}
+		if (sst != NULL)
+			kv_sst_close(sst);
+		KV_CHECK_EQ(penv->live_allocs, 0);
+		KV_CHECK_EQ(penv->live_files, 0);
+		row_free(&miss);
+	}
+	model_free(&m);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
+KV_TEST(false_positives)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	Model m = {calloc(100000, sizeof(Row)), 100000};
+	KvSstStats stats = {0};
+	KvSstSummary summary;
+	KvCache cache;
+	void *area = new_cache(&cache, &penv->env, 2000, 16384);
+	KvError err;
+	KvSst *sst;
+	double rate;
+	size_t i;
+
+	for (i = 0; i < m.n; i++)
+	{
+		uint64_t k = kv_rand() >> 8;
+		char key[8];
+
+		kv_put_u64(key, k);
+		set_row(&m.rows[i], key, 8, 1, 0);
+	}
+	model_sort(&m);
+	summary = build_model(penv, &m, &usual);
+	KV_REQUIRE_OK(
+		open_table(penv, &cache, summary.size, no_override, &sst, &err), &err);
+	for (i = 0; i < m.n; i++)
+	{
+		m.rows[i].key[7] = 1; /* absent, and spread like those present */
+		KV_CHECK_OK(kv_sst_get(sst, row_key(&m.rows[i]),
+							   kv_key_hash(row_key(&m.rows[i])), NULL, NULL,
+							   &stats, &err),
+					&err);
+	}
+	rate = 1.0 -
+		   (double) stats.filter_negatives / (double) stats.filter_checks;
+	KV_CHECK(stats.filter_checks > m.n - 100);
+	if (rate > 0.0125)
+		kv_test_fail(__FILE__, __LINE__, "false positives: %.2f %%",
+					 100 * rate);
+	kv_sst_close(sst);
+	free(area);
+	model_free(&m);
+	posix_env_remove(penv);
+	posix_env_close(penv);
 }
