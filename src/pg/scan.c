@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * scan.c - reading from the engine as one transaction sees it.
+ *
+ * A scan holds files of the engine and, for own writes, an iterator over the
+ * write set.  Errors unwind past its owner, so it hangs on its memory
+ * context, and on a list that the end of the transaction goes through before
+ * it frees the write set (contexts of SPI are deleted later than that).
+ *
+ * Backends only.
+ */
+#include "scan.h"
+
+#include "access/xact.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/memutils.h"
+#include "write_set.h"
+
+struct KvlsmScan
+{
+	dlist_node node; /* in open_scans while scan is not NULL */
+	KvScan *scan;
+	MemoryContextCallback callback;
+};
+
+/* a value larger than this is not kept for the next call */
+#define KEEP_VALUE_BYTES (1024 * 1024)
+
+static dlist_head open_scans = DLIST_STATIC_INIT(open_scans);
+static KvValue last_value;
+
+static bool
+own_value(const KvEntry *entry, TimestampTz now, KvSlice *value)
+{
+	if (entry->kind == KV_KIND_DELETE ||
+		(entry->kind == KV_KIND_PUT_EXPIRING && entry->expires_us <= now))
+		return false;
+	*value = entry->value;
+	return true;
+}
+
+static void
+drop_large_value(void)
+{
+	if (last_value.cap > KEEP_VALUE_BYTES)
+	{
+		kv_value_free(kvlsm_env(), &last_value);
+		memset(&last_value, 0, sizeof(last_value));
+	}
+}
+
+bool
+kvlsm_lookup(KvSlice key, Snapshot snapshot, KvSlice *value)
+{
+	KvDb *db = kvlsm_db(false);
+	KvWriteSet *own;
+	KvReadView view;
+	KvEntry entry;
+	KvError err;
+	KvStatus status;
+	uint32 limit;
+
+	kvlsm_view_of_snapshot(&view, snapshot);
+	own = kvlsm_own_writes(snapshot, &limit);
+	if (own != NULL && kv_write_set_get(own, key, limit, &entry))
+		return own_value(&entry, view.now_us, value);
+	drop_large_value();
+	kv_error_clear(&err);
+	status = kv_get(db, &view, key, &last_value, &err);
+	if (status == KV_NOT_FOUND)
+		return false;
+	kvlsm_check(status, &err);
+	*value = kv_slice(last_value.data, last_value.len);
+	return true;
+}
+
+bool
+kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value)
+{
+	KvDb *db = kvlsm_db(false);
+	KvReadView view;
+	KvEntry entry;
+	KvError err;
+	KvStatus status;
+	bool found;
+
+	kvlsm_view_latest(&view);
+	if (kvlsm_own_latest(key, &entry))
+		return own_value(&entry, view.now_us, value);
+	drop_large_value();
+	kv_error_clear(&err);
+	status = kv_get_newest(db, &view, key, &last_value, &found, &err);
+	if (status == KV_NOT_FOUND)
+		return false;
+	kvlsm_check(status, &err);
+	if (snapshot != NULL && !kvlsm_xid_visible(last_value.xid, snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent "
+						"update")));
+	*value = kv_slice(last_value.data, last_value.len);
+	return found;
+}
+
+static void
+close_scan(void *arg)
+{
+	KvlsmScan *scan = arg;
+
+	if (scan->scan == NULL)
+		return;
+	kv_scan_close(scan->scan);
+	scan->scan = NULL;
+	dlist_delete(&scan->node);
+}
+
+KvlsmScan *
+kvlsm_scan_open(KvSlice lower, KvSlice upper, bool reverse, Snapshot snapshot)
+{
+	KvDb *db = kvlsm_db(false);
+	KvlsmScan *scan = palloc0(sizeof(KvlsmScan));
+	KvWriteSet *own;
+	KvIter *overlay = NULL;
+	KvReadView view;
+	KvError err;
+	KvStatus status;
+	uint32 limit;
+
+	kv_error_clear(&err);
+	kvlsm_view_of_snapshot(&view, snapshot);
+	own = kvlsm_own_writes(snapshot, &limit);
+	if (own != NULL)
+		kvlsm_check(kv_write_set_iter(own, limit, &overlay), &err);
+	status = kv_scan_open(db, &view, lower, upper, reverse, overlay,
+						  &scan->scan, &err);
+	if (status != KV_OK)
+	{
+		scan->scan = NULL;
+		kvlsm_ereport(status, &err);
+	}
+	dlist_push_head(&open_scans, &scan->node);
+	scan->callback.func = close_scan;
+	scan->callback.arg = scan;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scan->callback);
+	return scan;
+}
+
+bool
+kvlsm_scan_next(KvlsmScan *scan, KvEntry *entry)
+{
+	KvError err;
+	KvStatus status;
+
+	if (scan->scan == NULL)
+		elog(ERROR, "scan of a kvlsm store used after it was closed");
+	kv_error_clear(&err);
+	status = kv_scan_next(scan->scan, entry, &err);
+	if (status == KV_NOT_FOUND)
+		return false;
+	kvlsm_check(status, &err);
+	return true;
+}
+
+void
+kvlsm_scan_rewind(KvlsmScan *scan)
+{
+	KvError err;
+
+	kv_error_clear(&err);
+	kvlsm_check(kv_scan_rewind(scan->scan, &err), &err);
+}
+
+void
+kvlsm_scan_close(KvlsmScan *scan)
+{
+	close_scan(scan);
+}
+
+void
+kvlsm_close_all_scans(void)
+{
+	while (!dlist_is_empty(&open_scans))
+		close_scan(dlist_container(KvlsmScan, node,
+								   dlist_head_node(&open_scans)));
+}
+
+KvSlice
+kvlsm_prefix_end(KvSlice prefix, char *buf)
+{
+	size_t len = prefix.len;
+
+	memcpy(buf, prefix.data, prefix.len);
+	while (len > 0 && (uint8) buf[len - 1] == 0xFF)
+		len--;
+	if (len > 0)
+		buf[len - 1]++;
+	return kv_slice(buf, len);
+}
+
+void
+kvlsm_store_bounds(uint32 store_id, char *lower_buf, char *upper_buf,
+				   KvSlice *lower, KvSlice *upper)
+{
+	uint32 id = pg_hton32(store_id);
+
+	memcpy(lower_buf, &id, sizeof(id));
+	*lower = kv_slice(lower_buf, KV_STORE_PREFIX);
+	*upper = kvlsm_prefix_end(*lower, upper_buf);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * scan.h - reading from the engine as one transaction sees it.
+ *
+ * What the SQL functions and the foreign table have in common: own writes
+ * laid over what a snapshot sees, and scans that do not outlive the memory
+ * context or the transaction they were opened in.
+ */
+#ifndef KVLSM_SCAN_H
+#define KVLSM_SCAN_H
+
+#include "kvlsm.h"
+
+/*
+ * The value of key as of the snapshot and this transaction's earlier
+ * commands.  *value is borrowed until the next call.
+ */
+bool kvlsm_lookup(KvSlice key, Snapshot snapshot, KvSlice *value);
+/*
+ * The newest value, by whatever command or transaction; the caller holds the
+ * key's lock.  40001 if it was written by a transaction that the snapshot
+ * does not see (NULL: not asked).
+ */
+bool kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value);
+
+typedef struct KvlsmScan KvlsmScan;
+
+/*
+ * In the current memory context; closed with it, or at the latest when the
+ * transaction ends.  The snapshot must live as long.
+ */
+KvlsmScan *kvlsm_scan_open(KvSlice lower, KvSlice upper, bool reverse,
+						   Snapshot snapshot);
+/* false at the end; entry borrowed until the next call */
+bool kvlsm_scan_next(KvlsmScan *scan, KvEntry *entry);
+void kvlsm_scan_rewind(KvlsmScan *scan);
+void kvlsm_scan_close(KvlsmScan *scan);
+void kvlsm_close_all_scans(void); /* at the end of a transaction; never fails */
+
+/* The first key after all that start with prefix; empty: there is none. */
+KvSlice kvlsm_prefix_end(KvSlice prefix, char *buf);
+/* All of a store.  buf: KV_STORE_PREFIX bytes each. */
+void kvlsm_store_bounds(uint32 store_id, char *lower_buf, char *upper_buf,
+						KvSlice *lower, KvSlice *upper);
+
+#endif /* KVLSM_SCAN_H */

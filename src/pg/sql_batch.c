@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * sql_batch.c - the SQL functions for many keys at once: kv_batch_put,
+ * kv_put_many, kv_multi_get.
+ *
+ * A batch is checked item by item while it is buffered; an error ends the
+ * statement, and with it everything that the statement had buffered.
+ */
+#include "kvlsm.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "scan.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "value.h"
+
+PG_FUNCTION_INFO_V1(kvlsm_sql_batch_put);
+PG_FUNCTION_INFO_V1(kvlsm_sql_put_many);
+PG_FUNCTION_INFO_V1(kvlsm_sql_multi_get);
+
+#define BATCH_BYTES ((size_t) 64 * 1024 * 1024)
+
+static void
+check_batch_items(int64 n)
+{
+	if (n > kvlsm_max_batch_items)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many items in one call"),
+				 errdetail("There are " INT64_FORMAT ", the limit is %d.", n,
+						   kvlsm_max_batch_items),
+				 errhint("Make several calls in one transaction, or raise "
+						 "kvlsm.max_batch_items.")));
+}
+
+static void
+check_batch_bytes(size_t bytes)
+{
+	if (bytes > BATCH_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("batch is too large"),
+				 errdetail("It has %zu bytes or more, the limit is %zu.",
+						   bytes, BATCH_BYTES),
+				 errhint("Make several calls in one transaction.")));
+}
+
+/* The message is constant, so that it can be told by code; see the detail. */
+static void
+bad_item(int item, const char *fmt, ...) pg_attribute_printf(2, 3)
+	pg_attribute_noreturn();
+static void
+bad_item(int item, const char *fmt, ...)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (;;)
+	{
+		va_list args;
+		int needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&text, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&text, needed);
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid item, nothing was written"),
+					errdetail("items[%d]: %s", item, text.data)));
+	pg_unreachable();
+}
+
+/* "ttl": an interval as a string, or seconds as a number. */
+static int64
+item_expires_at(int item, JsonbValue *ttl)
+{
+	Interval *interval;
+	int64 at;
+
+	if (ttl == NULL || ttl->type == jbvNull)
+		return 0;
+	if (ttl->type == jbvString)
+	{
+		char *text =
+			pnstrdup(ttl->val.string.val, ttl->val.string.len);
+
+		interval = DatumGetIntervalP(DirectFunctionCall3(
+			interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+			Int32GetDatum(-1)));
+	}
+	else if (ttl->type == jbvNumeric)
+	{
+		double secs = DatumGetFloat8(DirectFunctionCall1(
+			numeric_float8, NumericGetDatum(ttl->val.numeric)));
+
+		if (!(secs > 0 && secs <= 1e11))
+			bad_item(item, "\"ttl\" must be greater than 0 and at most 1e11 "
+						   "seconds");
+		interval = palloc0(sizeof(Interval));
+		interval->time = (int64) (secs * USECS_PER_SEC);
+	}
+	else
+		bad_item(item, "field \"ttl\" must be an interval or a number of "
+					   "seconds");
+	at = kvlsm_expires_at(interval);
+	return at;
+}
+
+static void
+check_fields(int item, JsonbContainer *object)
+{
+	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue v;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		int len = token == WJB_KEY ? v.val.string.len : 0;
+		const char *name = v.val.string.val;
+
+		if (token != WJB_KEY || (len == 3 && memcmp(name, "key", 3) == 0) ||
+			(len == 3 && memcmp(name, "ttl", 3) == 0) ||
+			(len == 5 && memcmp(name, "value", 5) == 0))
+			continue;
+		bad_item(item, "unknown field \"%.*s\"", len, name);
+	}
+}
+
+static void
+put_item(const KvlsmStore *store, int item, JsonbValue *value)
+{
+	JsonbContainer *object;
+	JsonbValue buf[3];
+	JsonbValue *key_field;
+	JsonbValue *value_field;
+	KvlsmBytes key;
+	KvlsmBytes stored;
+	KvEntry entry = {0};
+
+	if (value->type != jbvBinary ||
+		!JsonContainerIsObject(value->val.binary.data))
+		bad_item(item, "not a JSON object");
+	object = value->val.binary.data;
+	key_field = getKeyJsonValueFromContainer(object, "key", 3, &buf[0]);
+	value_field = getKeyJsonValueFromContainer(object, "value", 5, &buf[1]);
+	if (key_field == NULL)
+		bad_item(item, "missing field \"key\"");
+	if (value_field == NULL)
+		bad_item(item, "missing field \"value\"");
+	check_fields(item, object);
+	if (key_field->type != jbvString)
+		bad_item(item, "field \"key\" must be a string");
+	if (key_field->val.string.len == 0)
+		bad_item(item, "field \"key\" must not be empty");
+
+	entry.expires_us = item_expires_at(
+		item, getKeyJsonValueFromContainer(object, "ttl", 3, &buf[2]));
+	entry.kind = entry.expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
+	kvlsm_make_key_from(&key, store->id, key_field->val.string.val,
+						key_field->val.string.len);
+	kvlsm_make_json_value(&stored, value_field);
+	entry.key = key.slice;
+	entry.value = stored.slice;
+	kvlsm_buffer_write(&entry);
+}
+
+/* kv_batch_put(items, store) */
+Datum
+kvlsm_sql_batch_put(PG_FUNCTION_ARGS)
+{
+	Jsonb *items;
+	JsonbIterator *it;
+	JsonbValue value;
+	KvlsmStore store;
+	MemoryContext per_item;
+	MemoryContext outer;
+	int n = 0;
+
+	if (PG_ARGISNULL(0))
+		kvlsm_error_null("items");
+	items = PG_GETARG_JSONB_P(0);
+	if (!JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("items must be a JSON array"),
+				 errhint("Pass '[{\"key\":\"...\",\"value\":...}, ...]'.")));
+	check_batch_items(JB_ROOT_COUNT(items));
+	check_batch_bytes(VARSIZE(items));
+	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+					 KVLSM_PUT, &store);
+
+	per_item = AllocSetContextCreate(CurrentMemoryContext, "kvlsm item",
+									 ALLOCSET_DEFAULT_SIZES);
+	it = JsonbIteratorInit(&items->root);
+	(void) JsonbIteratorNext(&it, &value, true); /* WJB_BEGIN_ARRAY */
+	while (JsonbIteratorNext(&it, &value, true) == WJB_ELEM)
+	{
+		CHECK_FOR_INTERRUPTS();
+		outer = MemoryContextSwitchTo(per_item);
+		put_item(&store, n++, &value);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(per_item);
+	}
+	MemoryContextDelete(per_item);
+	PG_RETURN_INT64(n);
+}
+
+static void
+text_array(ArrayType *array, const char *what, Datum **elems, bool **nulls,
+		   int *n)
+{
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be one-dimensional", what)));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, elems, nulls,
+					  n);
+}
+
+/* kv_put_many(keys, vals, store) */
+Datum
+kvlsm_sql_put_many(PG_FUNCTION_ARGS)
+{
+	Datum *keys;
+	Datum *vals;
+	bool *key_nulls;
+	bool *val_nulls;
+	KvlsmStore store;
+	KvlsmBytes key;
+	KvlsmBytes value;
+	KvEntry entry = {0};
+	size_t bytes = 0;
+	int n;
+	int vals_n;
+	int i;
+
+	if (PG_ARGISNULL(0))
+		kvlsm_error_null("keys");
+	if (PG_ARGISNULL(1))
+		kvlsm_error_null("vals");
+	text_array(PG_GETARG_ARRAYTYPE_P(0), "keys", &keys, &key_nulls, &n);
+	text_array(PG_GETARG_ARRAYTYPE_P(1), "vals", &vals, &val_nulls, &vals_n);
+	if (n != vals_n)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("keys and vals differ in length"),
+						errdetail("There are %d keys and %d vals.", n,
+								  vals_n)));
+	check_batch_items(n);
+	kvlsm_open_store(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2),
+					 KVLSM_PUT, &store);
+	for (i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (key_nulls[i])
+			kvlsm_error_null(psprintf("keys[%d]", i + 1));
+		if (val_nulls[i])
+			kvlsm_error_null(psprintf("vals[%d]", i + 1));
+		kvlsm_make_key(&key, store.id, keys[i]);
+		kvlsm_make_value(&value, KVLSM_TAG_TEXT, vals[i]);
+		bytes += key.slice.len + value.slice.len;
+		check_batch_bytes(bytes);
+		entry.key = key.slice;
+		entry.value = value.slice;
+		entry.kind = KV_KIND_PUT;
+		kvlsm_buffer_write(&entry);
+		if (key.slice.data != key.local)
+			pfree(unconstify(char *, key.slice.data));
+		if (value.slice.data != value.local)
+			pfree(unconstify(char *, value.slice.data));
+	}
+	PG_RETURN_INT64(n);
+}
+
+/* kv_multi_get(keys, store): a row for each key, in the order of the input */
+Datum
+kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum *keys;
+	bool *key_nulls;
+	KvlsmStore store;
+	MemoryContext per_row;
+	MemoryContext outer;
+	int n;
+	int i;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	text_array(PG_GETARG_ARRAYTYPE_P(0), "keys", &keys, &key_nulls, &n);
+	check_batch_items(n);
+	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+					 KVLSM_READ, &store);
+	per_row = AllocSetContextCreate(CurrentMemoryContext, "kvlsm row",
+									ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(per_row);
+	for (i = 0; i < n; i++)
+	{
+		Datum values[3];
+		bool nulls[3] = {false, false, true};
+		KvlsmBytes key;
+		KvSlice value;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(per_row);
+		values[0] = Int32GetDatum(i + 1);
+		values[1] = keys[i];
+		nulls[1] = key_nulls[i];
+		if (!key_nulls[i])
+		{
+			kvlsm_make_key(&key, store.id, keys[i]);
+			if (store.id != 0 &&
+				kvlsm_lookup(key.slice, GetActiveSnapshot(), &value))
+			{
+				values[2] = kvlsm_value_text(value);
+				nulls[2] = false;
+			}
+		}
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
+	}
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(per_row);
+	return (Datum) 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * sql_kv.c - the SQL functions for one key: kv_put, kv_get, kv_delete,
+ * kv_exists and their forms by type.
+ *
+ * Writes are not STRICT, because a strict put would do nothing without a
+ * word; reads are.  text and bytea are the same bytes to a key, so one C
+ * function serves both; only the type of the value makes a difference.
+ */
+#include "kvlsm.h"
+
+#include "fmgr.h"
+#include "scan.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "value.h"
+
+PG_FUNCTION_INFO_V1(kvlsm_sql_put_text);
+PG_FUNCTION_INFO_V1(kvlsm_sql_put_jsonb);
+PG_FUNCTION_INFO_V1(kvlsm_sql_put_bytea);
+PG_FUNCTION_INFO_V1(kvlsm_sql_get);
+PG_FUNCTION_INFO_V1(kvlsm_sql_get_json);
+PG_FUNCTION_INFO_V1(kvlsm_sql_get_bytes);
+PG_FUNCTION_INFO_V1(kvlsm_sql_exists);
+PG_FUNCTION_INFO_V1(kvlsm_sql_delete);
+
+/* kv_put(key, value, ttl, store) */
+static Datum
+put(FunctionCallInfo fcinfo, KvlsmTag tag)
+{
+	KvlsmStore store;
+	KvlsmBytes key;
+	KvlsmBytes value;
+	KvEntry entry = {0};
+
+	if (PG_ARGISNULL(0))
+		kvlsm_error_null("key");
+	if (PG_ARGISNULL(1))
+		kvlsm_error_null("value");
+	entry.kind = KV_KIND_PUT;
+	if (!PG_ARGISNULL(2))
+	{
+		entry.expires_us = kvlsm_expires_at(PG_GETARG_INTERVAL_P(2));
+		if (entry.expires_us != 0)
+			entry.kind = KV_KIND_PUT_EXPIRING;
+	}
+	kvlsm_open_store(PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
+					 KVLSM_PUT, &store);
+	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
+	kvlsm_make_value(&value, tag, PG_GETARG_DATUM(1));
+	entry.key = key.slice;
+	entry.value = value.slice;
+	kvlsm_buffer_write(&entry);
+	PG_RETURN_VOID();
+}
+
+Datum
+kvlsm_sql_put_text(PG_FUNCTION_ARGS)
+{
+	return put(fcinfo, KVLSM_TAG_TEXT);
+}
+
+Datum
+kvlsm_sql_put_jsonb(PG_FUNCTION_ARGS)
+{
+	return put(fcinfo, KVLSM_TAG_JSONB);
+}
+
+Datum
+kvlsm_sql_put_bytea(PG_FUNCTION_ARGS)
+{
+	return put(fcinfo, KVLSM_TAG_BYTEA);
+}
+
+/*
+ * The reads are STRICT in their key only: a NULL store means the default
+ * one, so the NULL key is handled here.
+ */
+static bool
+get(FunctionCallInfo fcinfo, KvSlice *value)
+{
+	KvlsmStore store;
+	KvlsmBytes key;
+
+	if (PG_ARGISNULL(0))
+		return false;
+	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+					 KVLSM_READ, &store);
+	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
+	return store.id != 0 &&
+		   kvlsm_lookup(key.slice, GetActiveSnapshot(), value);
+}
+
+Datum
+kvlsm_sql_get(PG_FUNCTION_ARGS)
+{
+	KvSlice value;
+
+	if (!get(fcinfo, &value))
+		PG_RETURN_NULL();
+	return kvlsm_value_text(value);
+}
+
+Datum
+kvlsm_sql_get_json(PG_FUNCTION_ARGS)
+{
+	KvSlice value;
+
+	if (!get(fcinfo, &value))
+		PG_RETURN_NULL();
+	return kvlsm_value_jsonb(value);
+}
+
+Datum
+kvlsm_sql_get_bytes(PG_FUNCTION_ARGS)
+{
+	KvSlice value;
+
+	if (!get(fcinfo, &value))
+		PG_RETURN_NULL();
+	return kvlsm_value_bytea(value);
+}
+
+Datum
+kvlsm_sql_exists(PG_FUNCTION_ARGS)
+{
+	KvSlice value;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(get(fcinfo, &value));
+}
+
+/*
+ * kv_delete(key, store): whether a live key was there, as this statement
+ * sees it.  The tombstone is written in any case: another transaction may
+ * put the key before this one commits, and the last commit wins.
+ */
+Datum
+kvlsm_sql_delete(PG_FUNCTION_ARGS)
+{
+	KvlsmStore store;
+	KvlsmBytes key;
+	KvSlice value;
+	KvEntry entry = {0};
+	bool found;
+
+	if (PG_ARGISNULL(0))
+		kvlsm_error_null("key");
+	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
+					 KVLSM_DELETE, &store);
+	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
+	found = kvlsm_lookup(key.slice, GetActiveSnapshot(), &value);
+	entry.key = key.slice;
+	entry.kind = KV_KIND_DELETE;
+	kvlsm_buffer_write(&entry);
+	PG_RETURN_BOOL(found);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * sql_range.c - kv_range and kv_range_json: keys and values in key order.
+ *
+ * All bounds are intersected to one interval of bytes before the scan is
+ * opened.  PostgreSQL runs a function in FROM to its end whatever LIMIT
+ * says; so the number of rows is an argument, bounded by a setting.
+ */
+#include "kvlsm.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "scan.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "value.h"
+
+PG_FUNCTION_INFO_V1(kvlsm_sql_range);
+PG_FUNCTION_INFO_V1(kvlsm_sql_range_json);
+PG_FUNCTION_INFO_V1(kvlsm_range_support);
+
+/* the default of max_rows, also in kvlsm--1.0.sql */
+#define DEFAULT_ROWS 1000
+
+/* arguments of both functions */
+enum
+{
+	ARG_START,
+	ARG_END,
+	ARG_PREFIX,
+	ARG_AFTER,
+	ARG_MAX_ROWS,
+	ARG_REVERSE,
+	ARG_STORE
+};
+
+/* [lower, upper); an empty upper is no bound */
+typedef struct KeyInterval
+{
+	KvSlice lower, upper;
+} KeyInterval;
+
+static bool
+is_empty(const KeyInterval *interval)
+{
+	return interval->upper.len > 0 &&
+		   kv_slice_compare(interval->lower, interval->upper) >= 0;
+}
+
+static void
+raise_lower(KeyInterval *interval, KvSlice bound)
+{
+	if (kv_slice_compare(bound, interval->lower) > 0)
+		interval->lower = bound;
+}
+
+static void
+cut_upper(KeyInterval *interval, KvSlice bound)
+{
+	if (bound.len > 0 && (interval->upper.len == 0 ||
+						  kv_slice_compare(bound, interval->upper) < 0))
+		interval->upper = bound;
+}
+
+/* A palloced copy of the bound with more bytes of room. */
+static KvSlice
+bound_argument(FunctionCallInfo fcinfo, int arg, uint32 store_id)
+{
+	KvlsmBytes bytes;
+	char *copy;
+
+	kvlsm_make_bound(&bytes, store_id, PG_GETARG_DATUM(arg));
+	copy = palloc(bytes.slice.len + 1);
+	memcpy(copy, bytes.slice.data, bytes.slice.len);
+	copy[bytes.slice.len] = '\0';
+	return kv_slice(copy, bytes.slice.len);
+}
+
+static void
+set_interval(FunctionCallInfo fcinfo, uint32 store_id, bool reverse,
+			 KeyInterval *interval)
+{
+	char *bounds = palloc(KV_STORE_PREFIX * 2);
+	KvSlice key;
+
+	kvlsm_store_bounds(store_id, bounds, bounds + KV_STORE_PREFIX,
+					   &interval->lower, &interval->upper);
+	if (!PG_ARGISNULL(ARG_START))
+		raise_lower(interval, bound_argument(fcinfo, ARG_START, store_id));
+	if (!PG_ARGISNULL(ARG_END))
+		cut_upper(interval, bound_argument(fcinfo, ARG_END, store_id));
+	if (!PG_ARGISNULL(ARG_START) && !PG_ARGISNULL(ARG_END) &&
+		kv_slice_compare(interval->lower, interval->upper) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start_key must not be greater than end_key"),
+				 errhint("Both are bounds in key order; reverse only turns "
+						 "the direction round.")));
+	if (!PG_ARGISNULL(ARG_PREFIX))
+	{
+		key = bound_argument(fcinfo, ARG_PREFIX, store_id);
+		raise_lower(interval, key);
+		cut_upper(interval, kvlsm_prefix_end(key, palloc(key.len)));
+	}
+	if (!PG_ARGISNULL(ARG_AFTER))
+	{
+		key = bound_argument(fcinfo, ARG_AFTER, store_id);
+		if (reverse)
+			cut_upper(interval, key);
+		else
+		{
+			key.len++; /* the zero byte: the next possible key */
+			raise_lower(interval, key);
+		}
+	}
+}
+
+static int
+max_rows_argument(FunctionCallInfo fcinfo)
+{
+	int n = PG_ARGISNULL(ARG_MAX_ROWS) ? DEFAULT_ROWS
+									   : PG_GETARG_INT32(ARG_MAX_ROWS);
+
+	if (n < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_rows must not be negative")));
+	if (n > kvlsm_max_rows)
+	{
+		if (PG_ARGISNULL(ARG_MAX_ROWS))
+			return kvlsm_max_rows;
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("max_rows is too large"),
+				 errdetail("It is %d, the limit is %d.", n, kvlsm_max_rows),
+				 errhint("Read in pages with after_key, or read the foreign "
+						 "table.")));
+	}
+	return n;
+}
+
+static void
+read_rows(ReturnSetInfo *rsinfo, const KeyInterval *interval, bool reverse,
+		  int max_rows, Datum (*value_of)(KvSlice stored))
+{
+	KvlsmScan *scan;
+	MemoryContext per_row;
+	MemoryContext outer;
+	KvEntry entry;
+	int i;
+
+	scan = kvlsm_scan_open(interval->lower, interval->upper, reverse,
+						   GetActiveSnapshot());
+	per_row = AllocSetContextCreate(CurrentMemoryContext, "kvlsm row",
+									ALLOCSET_DEFAULT_SIZES);
+	for (i = 0; i < max_rows && kvlsm_scan_next(scan, &entry); i++)
+	{
+		Datum values[2];
+		bool nulls[2] = {false, false};
+
+		CHECK_FOR_INTERRUPTS();
+		outer = MemoryContextSwitchTo(per_row);
+		values[0] = kvlsm_key_text(entry.key);
+		values[1] = value_of(entry.value);
+		MemoryContextSwitchTo(outer);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
+							 nulls);
+		MemoryContextReset(per_row);
+	}
+	kvlsm_scan_close(scan);
+	MemoryContextDelete(per_row);
+}
+
+static Datum
+range(FunctionCallInfo fcinfo, Datum (*value_of)(KvSlice stored))
+{
+	bool reverse = !PG_ARGISNULL(ARG_REVERSE) && PG_GETARG_BOOL(ARG_REVERSE);
+	int max_rows = max_rows_argument(fcinfo);
+	KvlsmStore store;
+	KeyInterval interval;
+
+	InitMaterializedSRF(fcinfo, 0);
+	kvlsm_open_store(PG_ARGISNULL(ARG_STORE) ? InvalidOid
+											 : PG_GETARG_OID(ARG_STORE),
+					 KVLSM_READ, &store);
+	set_interval(fcinfo, store.id, reverse, &interval);
+	if (store.id != 0 && max_rows > 0 && !is_empty(&interval))
+		read_rows((ReturnSetInfo *) fcinfo->resultinfo, &interval, reverse,
+				  max_rows, value_of);
+	return (Datum) 0;
+}
+
+Datum
+kvlsm_sql_range(PG_FUNCTION_ARGS)
+{
+	return range(fcinfo, kvlsm_value_text);
+}
+
+Datum
+kvlsm_sql_range_json(PG_FUNCTION_ARGS)
+{
+	return range(fcinfo, kvlsm_value_jsonb);
+}
+
+/* Row estimates for the planner: max_rows, where it is a constant. */
+Datum
+kvlsm_range_support(PG_FUNCTION_ARGS)
+{
+	Node *raw = (Node *) PG_GETARG_POINTER(0);
+	SupportRequestRows *request;
+	Node *arg;
+
+	if (!IsA(raw, SupportRequestRows))
+		PG_RETURN_POINTER(NULL);
+	request = (SupportRequestRows *) raw;
+	if (!is_funcclause(request->node) ||
+		list_length(((FuncExpr *) request->node)->args) <= ARG_MAX_ROWS)
+		PG_RETURN_POINTER(NULL);
+	arg = list_nth(((FuncExpr *) request->node)->args, ARG_MAX_ROWS);
+	if (!IsA(arg, Const) || ((Const *) arg)->constisnull)
+		PG_RETURN_POINTER(NULL);
+	request->rows = Max(DatumGetInt32(((Const *) arg)->constvalue), 1);
+	PG_RETURN_POINTER(request);
+}

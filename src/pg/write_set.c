@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * write_set.c - the writes of a transaction before its commit.
+ *
+ * The engine keeps the entries (KvWriteSet); here each gets its stamp, one
+ * for every (command, subtransaction) pair in the order of time.  Command
+ * ids only rise within a transaction, so "what earlier commands wrote" is
+ * the stamps below a limit.  Subtransactions nest, so what one of them and
+ * its children wrote since it began is the tail of the stamps whose
+ * subtransaction id is not below its own; a subtransaction that commits
+ * needs no work, because its parent's id is smaller.
+ *
+ * Backends only; freed by xact.c when the transaction ends.
+ */
+#include "write_set.h"
+
+#include "access/xact.h"
+#include "compat.h"
+#include "utils/memutils.h"
+
+/* varints and lengths of an entry in a batch */
+#define ENTRY_OVERHEAD 64
+
+typedef struct Stamp
+{
+	CommandId cid;
+	SubTransactionId subid;
+} Stamp;
+
+static KvWriteSet *write_set = NULL;
+static Stamp *stamps = NULL;
+static uint32 stamp_count = 0;
+static uint32 stamp_room = 0;
+static size_t largest_write = 0;
+static bool closed = false;
+
+static uint32
+stamp_now(void)
+{
+	CommandId cid = GetCurrentCommandId(true);
+	SubTransactionId subid = GetCurrentSubTransactionId();
+
+	if (stamp_count > 0 && stamps[stamp_count - 1].cid == cid &&
+		stamps[stamp_count - 1].subid == subid)
+		return stamp_count - 1;
+	if (stamp_count == stamp_room)
+	{
+		uint32 room = stamp_room == 0 ? 64 : stamp_room * 2;
+
+		if (stamps == NULL)
+			stamps =
+				MemoryContextAlloc(TopMemoryContext, room * sizeof(Stamp));
+		else
+			stamps = repalloc_huge(stamps, (Size) room * sizeof(Stamp));
+		stamp_room = room;
+	}
+	stamps[stamp_count].cid = cid;
+	stamps[stamp_count].subid = subid;
+	return stamp_count++;
+}
+
+void
+kvlsm_buffer_write(const KvEntry *entry)
+{
+	KvError err;
+	KvStatus status;
+	uint32 stamp;
+	size_t size = entry->key.len + entry->value.len + ENTRY_OVERHEAD;
+
+	if (unlikely(closed))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot write to a kvlsm store any more: the commit "
+						"of this transaction has begun")));
+	stamp = stamp_now();
+	kv_error_clear(&err);
+	if (write_set == NULL)
+	{
+		status = kv_write_set_open(
+			kvlsm_env(), (size_t) kvlsm_write_set_memory * 1024, &write_set);
+		kvlsm_check(status, &err);
+	}
+	status = kv_write_set_add(write_set, stamp, entry, &err);
+	if (status == KV_FULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("transaction writes too much to kvlsm stores"),
+				 errdetail("%llu kB are buffered, kvlsm.write_set_memory "
+						   "allows %d kB.",
+						   (unsigned long long) kv_write_set_bytes(write_set) /
+							   1024,
+						   kvlsm_write_set_memory),
+				 errhint("Write less in one transaction, or raise "
+						 "kvlsm.write_set_memory.")));
+	kvlsm_check(status, &err);
+	if (size > largest_write)
+		largest_write = size;
+}
+
+KvWriteSet *
+kvlsm_own_writes(Snapshot snapshot, uint32 *limit)
+{
+	uint32 low = 0;
+	uint32 high = stamp_count;
+
+	if (write_set == NULL)
+		return NULL;
+	if (high > 0 && stamps[high - 1].cid < snapshot->curcid)
+		low = high;
+	while (low < high)
+	{
+		uint32 mid = low + (high - low) / 2;
+
+		if (stamps[mid].cid < snapshot->curcid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*limit = low;
+	return low == 0 ? NULL : write_set;
+}
+
+bool
+kvlsm_own_latest(KvSlice key, KvEntry *entry)
+{
+	return write_set != NULL &&
+		   kv_write_set_get(write_set, key, PG_UINT32_MAX, entry);
+}
+
+KvWriteSet *
+kvlsm_write_set(void)
+{
+	return write_set;
+}
+
+size_t
+kvlsm_largest_write(void)
+{
+	return largest_write;
+}
+
+void
+kvlsm_close_write_set(void)
+{
+	closed = true;
+}
+
+void
+kvlsm_abort_sub_writes(SubTransactionId subid)
+{
+	uint32 first = stamp_count;
+
+	while (first > 0 && stamps[first - 1].subid >= subid)
+		first--;
+	if (write_set != NULL && first < stamp_count)
+		kv_write_set_kill(write_set, first);
+}
+
+void
+kvlsm_free_write_set(void)
+{
+	if (write_set != NULL)
+		kv_write_set_free(write_set);
+	write_set = NULL;
+	stamp_count = 0;
+	largest_write = 0;
+	closed = false;
+	if (stamp_room > 4096)
+	{
+		pfree(stamps);
+		stamps = NULL;
+		stamp_room = 0;
+	}
+}
+
+void
+kvlsm_wait_before_write(KvDb *db)
+{
+	static LocalTransactionId last_lxid = InvalidLocalTransactionId;
+	static CommandId last_cid = InvalidCommandId;
+	CommandId cid = GetCurrentCommandId(false);
+	TimestampTz started = 0;
+
+	if (cid == last_cid && kvlsm_my_lxid() == last_lxid)
+		return;
+	while (kv_write_would_stall(db))
+		kvlsm_wait_for_room(&started);
+	last_cid = cid;
+	last_lxid = kvlsm_my_lxid();
+}
