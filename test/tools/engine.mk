@@ -23,7 +23,8 @@ SAN_fuzz := address,undefined
 CC := $(CC_$(VARIANT))
 CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wmissing-prototypes \
 	-Wdeclaration-after-statement -fno-strict-aliasing \
-	-DKV_DEBUG -DKVLSM_TESTING -Isrc -Itest/unit -Itest/sim $(FLAGS_$(VARIANT))
+	-DKV_DEBUG -DKVLSM_TESTING -Isrc -I. -Itest/unit -Itest/sim \
+	$(FLAGS_$(VARIANT))
 ifeq ($(CI),true)
 CFLAGS += -Werror
 endif
@@ -31,39 +32,32 @@ LIBS := -lxxhash -llz4
 
 ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
 SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c)) \
-	$(wildcard test/sim/env_sim*.c)
+	$(filter-out %/sim.c,$(wildcard test/sim/*.c))
 MAIN_unit := $(wildcard test/unit/*_test.c)
 MAIN_asan := $(MAIN_unit)
+MAIN_sim := test/sim/sim.c
 MAIN_fuzz := $(wildcard test/fuzz/*_fuzz.c)
-SIM := $(filter-out $(SUPPORT),$(wildcard test/sim/*.c))
+MAIN := $(MAIN_$(VARIANT))
 
 B := .build/$(VARIANT)
+D := $(B)$(if $(BUG),/bug-$(BUG))
 SHARED := $(ENGINE) $(SUPPORT)
 objects = $(patsubst %.c,$(2)/obj/%.o,$(1))
 
-ifeq ($(VARIANT),sim)
 ifdef BUG
-PLANTED := $(shell grep -lE 'KV(LSM)?_BUG' $(SHARED) $(SIM))
+CFLAGS += -DKVLSM_BUG=$(BUG) -DKVLSM_BUG_$(BUG)
+PLANTED := $(shell grep -lE 'KV(LSM)?_BUG' $(SHARED) $(MAIN))
 ifneq ($(shell grep -rlE 'KV(LSM)?_BUG' src/engine test/unit test/sim \
 	--include='*.h' | grep -v /check.h),)
-PLANTED := $(SHARED) $(SIM)
+PLANTED := $(SHARED) $(MAIN)
 endif
-D := $(B)/bug-$(BUG)
-CFLAGS += -DKVLSM_BUG=$(BUG) -DKVLSM_BUG_$(BUG)
+endif
 OBJS := $(call objects,$(PLANTED),$(D)) \
-	$(call objects,$(filter-out $(PLANTED),$(SHARED) $(SIM)),$(B))
-else
-D := $(B)
-OBJS := $(call objects,$(SHARED) $(SIM),$(B))
-endif
-PROGRAMS := $(D)/sim
-else
-D := $(B)
-OBJS := $(call objects,$(SHARED),$(B))
-PROGRAMS := $(patsubst %.c,$(B)/%,$(notdir $(MAIN_$(VARIANT))))
+	$(call objects,$(filter-out $(PLANTED),$(SHARED) $(MAIN)),$(B))
+MAIN_OBJS := $(filter $(patsubst %.c,%.o,$(addprefix %/,$(MAIN))),$(OBJS))
+PROGRAMS := $(patsubst %.c,$(D)/%,$(notdir $(MAIN)))
 ifdef ONLY
-PROGRAMS := $(filter $(addprefix $(B)/,$(ONLY) $(ONLY)_test),$(PROGRAMS))
-endif
+PROGRAMS := $(filter $(addprefix $(D)/,$(ONLY) $(ONLY)_test),$(PROGRAMS))
 endif
 
 .PHONY: programs list
@@ -72,28 +66,28 @@ programs: $(PROGRAMS)
 list:
 	@printf '%s\n' $(PROGRAMS)
 
-$(D)/sim: $(OBJS)
-	@$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
-
-ifneq ($(VARIANT),sim)
-$(B)/%_test: $(B)/obj/test/unit/%_test.o $(OBJS)
-	@$(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
-
-$(B)/%_fuzz: $(B)/obj/test/fuzz/%_fuzz.o $(OBJS)
-	@$(CC) $(CFLAGS) -fsanitize=fuzzer,$(SAN_fuzz) -o $@ $(filter %.o,$^) $(LIBS)
-endif
-
 ifeq ($(VARIANT),fuzz)
 CFLAGS += -fsanitize=fuzzer-no-link,$(SAN_fuzz)
+LDFLAGS := -fsanitize=fuzzer,$(SAN_fuzz)
 endif
+
+# An archive, so that a test of one module links while another is unfinished.
+$(D)/engine.a: $(filter-out $(MAIN_OBJS),$(OBJS))
+	@rm -f $@
+	@ar rcs $@ $(filter %.o,$^)
+
+define program
+$(D)/$(notdir $(1:.o=)): $(1) $(D)/engine.a
+	@$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach m,$(MAIN_OBJS),$(eval $(call program,$(m))))
 
 # The list of sources and the flags are prerequisites too: a source that
 # went away must not live on in a program.
 $(shell mkdir -p $(D); printf '%s\n' '$(CC) $(CFLAGS) $(OBJS)' | \
 	cmp -s - $(D)/flags || \
 	printf '%s\n' '$(CC) $(CFLAGS) $(OBJS)' >$(D)/flags)
-$(PROGRAMS): $(D)/flags
-$(filter $(D)/%,$(OBJS)): $(D)/flags
+$(D)/engine.a $(filter $(D)/%,$(OBJS)): $(D)/flags
 
 $(D)/obj/%.o: %.c
 	@mkdir -p $(@D)
