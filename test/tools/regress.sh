@@ -52,6 +52,25 @@ if [ -z "$tests" ]; then
 	fi
 fi
 
+# Extensions are loaded with their symbols visible to one another, so the
+# engine's must not leave the library; and all of them must be there.
+check_symbols() {
+	local so bad
+	so=$KV_INSTALL$(kv_pg_config --pkglibdir)/kvlsm.so
+	bad=$(nm -D --defined-only "$so" | awk '{ print $3 }' |
+		grep -vE '^(kvlsm_|pg_finfo_kvlsm_|Pg_magic_func$|_PG_(init|fini)$)'
+		nm -D --undefined-only "$so" | grep -E ' (kv_|kvlsm_)')
+	if [ -n "$bad" ]; then
+		fail "symbols of kvlsm.so: $bad"
+	else
+		kv_say "ok - symbols of kvlsm.so"
+		passed=$((passed + 1))
+	fi
+}
+if [ "$name" = sql ] && [ -z "${REGRESS:-}" ]; then
+	check_symbols
+fi
+
 run=
 for t in $tests; do
 	if [ ! -e "$dir/$t.$ext" ]; then
