@@ -41,6 +41,7 @@ if [ -z "$tests" ]; then
 	for f in "$dir"/*."$ext"; do
 		[ -e "$f" ] && tests="$tests $(basename "$f" ".$ext")"
 	done
+	[ -n "$tests" ] || fail "there are no tests in ${dir#"$in"/}"
 	# Both kinds share expected/; the check is made with the first.
 	if [ "$name" = sql ]; then
 		for f in "$in"/expected/*; do
