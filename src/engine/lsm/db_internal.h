@@ -137,6 +137,7 @@ typedef struct KvJobShared
 	uint32_t n_doubts;
 	uint64_t doubts[KV_MAX_DOUBTS];
 	bool move; /* trivial: outputs are new slots for the same files */
+	bool logged; /* worker: the edit is durable, the version is not out yet */
 } KvJobShared;
 
 typedef struct KvCounters
@@ -157,7 +158,7 @@ typedef struct KvShared
 	char mode_reason[256];	/* under KV_LOCK_VERSION */
 
 	_Atomic uint64_t current_version; /* advanced under KV_LOCK_VERSION */
-	_Atomic uint32_t l0_files;		  /* of the current version */
+	_Atomic uint32_t l0_files; /* of the current version; a run counts once */
 
 	struct
 	{
@@ -232,7 +233,13 @@ struct KvDb
 	uint64_t replayed_lsn; /* recovery: host's log is applied up to here */
 	uint64_t replayed_csn;
 
-	KvCompaction *compaction; /* compactor only */
+	/* compactor only */
+	KvCompaction *compaction; /* NULL: none under way */
+	/* the request being served: its flush, files that it is about (0: wait) */
+	uint64_t manual_ticket, manual_flush, manual_before;
+	/* files with smaller numbers may hold keys of stores dropped since */
+	uint64_t dropped_before;
+	uint32_t dropped_known; /* length of the list at that time */
 };
 
 /* ---- shared.c */
@@ -405,21 +412,15 @@ KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 KvStatus kv_log_pending_files(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_raise_ceilings(KvDb *db, KvError *err) KV_MUST_CHECK;
 
-/* ---- merge_iter.c */
-/*
- * Merges children by (key, csn desc); takes them over.  A child's KV_RETRY
- * ends the merge with KV_RETRY.
- */
-KvStatus kv_merge_iter(KvEnv *env, KvIter **children, uint32_t n,
-					   KvIter **it, KvError *err) KV_MUST_CHECK;
-
-/* ---- compact_run.c, for the compactor; dropped.c */
+/* ---- dropped.c */
 /* Ids of stores whose drop every snapshot sees, ascending. */
 KvStatus kv_dropped_stores(KvDb *db, uint32_t **ids, uint32_t *n,
 						   KvError *err) KV_MUST_CHECK;
 
 /* scan.c: the oldest version an open scan needs; UINT64_MAX: none */
 uint64_t kv_scans_oldest(const KvDb *db);
+/* Publishes the oldest version that this process's scans and job still need. */
+void kv_unpin_unneeded(KvDb *db);
 void kv_scans_close_all(KvDb *db);
 
 /*

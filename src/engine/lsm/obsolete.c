@@ -10,9 +10,12 @@
 
 #define KV_REMOVALS_A_STEP 32
 
-/* A moved table lives on in another slot under the same number. */
+/*
+ * A moved table lives on in another slot under the same number, which may be
+ * obsolete by now too, and be needed for longer.
+ */
 static bool
-number_is_live(KvDb *db, uint64_t file_no)
+number_is_elsewhere(KvDb *db, uint32_t slot, uint64_t file_no)
 {
 	uint32_t i;
 
@@ -22,7 +25,7 @@ number_is_live(KvDb *db, uint64_t file_no)
 		uint32_t state = atomic_load_explicit(&f->state,
 											  memory_order_relaxed);
 
-		if ((state == KV_FILE_LIVE || state == KV_FILE_PENDING) &&
+		if (i != slot && state != KV_FILE_FREE &&
 			f->meta.file_no == file_no)
 			return true;
 	}
@@ -49,7 +52,7 @@ remove_tables(KvDb *db, uint32_t *removed, KvError *err)
 				KV_FILE_OBSOLETE ||
 			f->obsolete_at > oldest)
 			continue;
-		if (!number_is_live(db, f->meta.file_no))
+		if (!number_is_elsewhere(db, i, f->meta.file_no))
 		{
 			kv_file_name(name, KV_NAME_SST, f->meta.file_no);
 			st = env->ops->unlink(env, name, err);

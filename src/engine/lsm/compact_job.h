@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * compact_job.h - the compactor's side of the job under way.
+ *
+ * Shared by compact_job.c (which job, its start and end) and compact_run.c
+ * (reading inputs, writing outputs).
+ */
+#ifndef KV_COMPACT_JOB_H
+#define KV_COMPACT_JOB_H
+
+#include "engine/lsm/compact_pick.h"
+#include "engine/lsm/db_internal.h"
+#include "engine/lsm/drop_rule.h"
+#include "engine/sst/sst_buffer.h"
+
+struct KvCompaction
+{
+	uint64_t version; /* whose files are pinned */
+	KvHorizon horizon;
+	KvPickKind kind;
+	uint8_t output_level;
+	const char *why;
+	uint32_t *dropped; /* stores */
+	uint32_t n_dropped;
+	uint64_t in_bytes; /* size of the input files */
+
+	/* reading */
+	uint32_t *inputs; /* file slots, as the runs want them */
+	uint32_t readahead;
+	KvIter *merge;
+	bool positioned;
+	KvBuffer key; /* whose versions are coming by */
+	bool has_key;
+	KvDropKey rule;
+
+	/*
+	 * The levels below the output, to know whether a key may be there.  In
+	 * level_at is the first file that does not end before the key.
+	 */
+	uint32_t *below; /* file slots */
+	uint32_t below_start[KV_LEVELS + 1];
+	uint32_t level_at[KV_LEVELS];
+	uint32_t passed; /* files of the next level since the output began */
+
+	/* writing */
+	KvTableOut out;
+	bool out_open;
+	uint64_t last_doubt;
+};
+
+/* ---- compact_run.c */
+/* Prepares reading; files are pinned and marked.  KV_NO_MEMORY. */
+KvStatus kv_job_open_inputs(KvDb *db, KvCompaction *c,
+							KvError *err) KV_MUST_CHECK;
+/* The levels below the output; v is acquired. */
+KvStatus kv_job_note_below(KvDb *db, KvCompaction *c, const KvVersion *v,
+						   KvError *err) KV_MUST_CHECK;
+/*
+ * Merges about budget bytes.  *done: everything is in finished outputs.
+ * KV_INTERRUPTED, KV_STALLED (no file numbers): call again.  Any other
+ * failure: the job is to be dropped.
+ */
+KvStatus kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
+					  KvError *err) KV_MUST_CHECK;
+
+/* ---- compact_job.c */
+/* The version that the job under way pins; UINT64_MAX: none. */
+uint64_t kv_compaction_version(const KvDb *db);
+
+#endif /* KV_COMPACT_JOB_H */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * compact_pick.h - which compaction comes next: pure policy.
+ *
+ * L0 is merged when it has enough runs, deeper levels when they exceed their
+ * targets (level_bytes, then ten times it for each level; the last level
+ * takes what comes), files that lie in dropped stores are removed without
+ * being read, and files that carry much that can be dropped are rewritten.
+ */
+#ifndef KV_COMPACT_PICK_H
+#define KV_COMPACT_PICK_H
+
+#include "engine/kv_env.h"
+#include "engine/lsm/manifest.h"
+
+#define KV_PICK_FILES 512 /* inputs of one compaction at most */
+
+/* An expired value is worth a rewrite once it has lain that long. */
+#define KV_EXPIRY_LAG_US (INT64_C(3600) * 1000000)
+
+typedef struct KvPickFile
+{
+	const KvFileMeta *meta;
+	bool busy; /* not to be touched */
+} KvPickFile;
+
+/* The levels as they are.  Everything is borrowed. */
+typedef struct KvLevels
+{
+	/*
+	 * Level l is files[start[l] .. start[l + 1]).  L0: newest first; others
+	 * by key, where not even cut bounds overlap.
+	 */
+	const KvPickFile *files;
+	uint32_t start[KV_LEVELS + 1];
+	uint64_t level_bytes;
+	uint32_t l0_compact;
+	/*
+	 * L0 files above it are newer than a memtable that is not flushed yet,
+	 * and must stay above what that will bring.
+	 */
+	uint64_t flushed_csn;
+	KvHorizon horizon;
+	const uint32_t *dropped; /* stores, ascending */
+	uint32_t n_dropped;
+	/* files with smaller numbers may hold keys of dropped[] unseen */
+	uint64_t dropped_before;
+	/*
+	 * Not 0: bring every file with a smaller number to the deepest level in
+	 * use, and rewrite those there that have something to drop.
+	 */
+	uint64_t manual_before;
+} KvLevels;
+
+typedef enum KvPickKind
+{
+	KV_PICK_NOTHING,
+	KV_PICK_MERGE, /* read the inputs, write them to output_level */
+	KV_PICK_MOVE,  /* the inputs go to output_level as they are */
+	KV_PICK_REMOVE /* nobody needs the inputs */
+} KvPickKind;
+
+typedef struct KvPick
+{
+	KvPickKind kind;
+	uint8_t output_level;
+	uint32_t n;
+	uint32_t files[KV_PICK_FILES]; /* indexes; by level, in the level's order */
+	const char *why;			   /* for the log */
+} KvPick;
+
+void kv_compact_pick(const KvLevels *levels, KvPick *pick);
+
+/* Is the store of the key in the ascending list? */
+bool kv_store_listed(const uint32_t *ids, uint32_t n, KvSlice key);
+
+#endif /* KV_COMPACT_PICK_H */

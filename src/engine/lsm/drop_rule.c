@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * drop_rule.c - what compaction does with each version of a key.
+ *
+ * Called by the compactor for every entry of its inputs.  Pure: no I/O, no
+ * shared state.  Versions of one key come newest first and all of them that
+ * the inputs have; versions above the inputs are newer than all of these,
+ * those below are older.
+ */
+#include "engine/lsm/drop_rule.h"
+
+#include "engine/base/check.h"
+
+KvDropVerdict
+kv_drop_decide(KvDropKey *key, const KvHorizon *horizon, const KvEntry *entry,
+			   KvXactState state)
+{
+	bool seen_by_all, dead;
+
+	if (key->store_dropped)
+		return KV_DROP;
+	/* whoever could see it sees a newer version, which hides it */
+	if (key->shadowed)
+		return KV_DROP;
+	if (entry->xid == 0)
+		state = KV_XACT_COMMITTED;
+	if (state == KV_XACT_ABORTED)
+		return KV_DROP;
+	seen_by_all = state == KV_XACT_COMMITTED &&
+				  (entry->xid == 0 || entry->xid < horizon->xid) &&
+				  entry->csn <= horizon->csn;
+	if (KV_BUG(compaction_forgets_snapshots))
+		seen_by_all = state == KV_XACT_COMMITTED;
+	if (!seen_by_all)
+	{
+		key->kept = true;
+		return KV_KEEP;
+	}
+	key->shadowed = true;
+	dead = entry->kind == KV_KIND_DELETE ||
+		   (entry->kind == KV_KIND_PUT_EXPIRING &&
+			entry->expires_us <= horizon->now_us);
+	/*
+	 * Absent for everyone, so it only hides what is older: in these inputs
+	 * (dropped from here on) or below.
+	 */
+	if (dead && (!key->data_below || KV_BUG(compaction_drops_tombstones)))
+		return KV_DROP;
+	if (KV_BUG(compaction_drops_expired) && dead &&
+		entry->kind == KV_KIND_PUT_EXPIRING)
+		return KV_DROP;
+	/*
+	 * csn 0 is older than all and visible to all.  Two versions of one key
+	 * with it must never meet, hence only where it is the oldest there is.
+	 */
+	if (!dead && !key->data_below && !key->kept)
+	{
+		key->kept = true;
+		return KV_KEEP_BARE;
+	}
+	key->kept = true;
+	return KV_KEEP_UNTAGGED;
+}
