@@ -40,7 +40,7 @@ kv_arena_alloc(KvMem *mem, size_t bytes, uint32_t align)
 	uint64_t used = kv_relaxed64(&mem->under_log_lock.used);
 	uint64_t start = ALIGN_UP(used, align);
 
-	assert(start + bytes <= kv_relaxed64(&mem->bytes));
+	KV_ASSERT(start + bytes <= kv_relaxed64(&mem->bytes));
 	kv_relaxed_set64(&mem->under_log_lock.used, start + bytes);
 	return (uint32_t) start;
 }
@@ -59,7 +59,7 @@ kv_arena_alloc_node(KvMem *mem)
 		used = ALIGN_UP(used, KV_NODE_ALIGN);
 		/* Near the end one by one: the rest may be needed for rows. */
 		left = used + 32 * KV_NODE_BYTES <= bytes ? KV_NODE_CHUNK : 1;
-		assert(used + left * KV_NODE_BYTES <= bytes);
+		KV_ASSERT(used + left * KV_NODE_BYTES <= bytes);
 		node = (uint32_t) used;
 		used += left * KV_NODE_BYTES;
 		kv_relaxed_set64(&mem->under_log_lock.used, used);

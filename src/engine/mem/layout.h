@@ -27,6 +27,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "engine/base/check.h"
 #include "engine/mem/memtable.h"
 
 static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2 &&
@@ -250,7 +251,7 @@ kv_relaxed_set64(_Atomic uint64_t *p, uint64_t v)
 }
 
 static inline void *
-kv_mem_at(const KvMem *mem, uint32_t off)
+kv_mem_ptr(const KvMem *mem, uint32_t off)
 {
 	return (char *) (uintptr_t) mem + off;
 }
@@ -258,7 +259,7 @@ kv_mem_at(const KvMem *mem, uint32_t off)
 static inline const _Atomic uint32_t *
 kv_mem_word(const KvMem *mem, uint32_t off)
 {
-	return (const _Atomic uint32_t *) kv_mem_at(mem, off);
+	return (const _Atomic uint32_t *) kv_mem_ptr(mem, off);
 }
 
 /* Is there room for len bytes at off, behind the head? */
@@ -272,7 +273,7 @@ kv_mem_holds(const KvMem *mem, uint32_t off, uint64_t len, uint32_t align)
 static inline uint64_t
 kv_batch_csn(const KvMem *mem, uint32_t batch)
 {
-	const KvMemBatchShared *b = kv_mem_at(mem, batch);
+	const KvMemBatchShared *b = kv_mem_ptr(mem, batch);
 
 	/* a bad offset can only come from another generation or a bit flip */
 	if (!kv_mem_holds(mem, batch, sizeof(*b), 8))

@@ -37,7 +37,7 @@ kv_entry_bytes(const KvEntry *entry)
 static void
 copy_in(KvMem *mem, uint32_t off, const void *from, size_t len)
 {
-	char *to = kv_mem_at(mem, off);
+	char *to = kv_mem_ptr(mem, off);
 	const char *p = from;
 
 	while (len > 0 && (uintptr_t) to % 8 != 0)
@@ -64,7 +64,7 @@ copy_in(KvMem *mem, uint32_t off, const void *from, size_t len)
 void
 kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len)
 {
-	const char *from = kv_mem_at(mem, off);
+	const char *from = kv_mem_ptr(mem, off);
 	char *p = to;
 
 	while (len > 0 && (uintptr_t) from % 8 != 0)
@@ -110,7 +110,7 @@ kv_entry_check(const KvEntryView *view, const void *bytes, size_t len,
 void
 kv_entry_write(KvMem *mem, uint32_t ref, uint32_t batch, const KvEntry *entry)
 {
-	const KvMemBatchShared *b = kv_mem_at(mem, batch);
+	const KvMemBatchShared *b = kv_mem_ptr(mem, batch);
 	uint64_t csn = kv_relaxed64(&b->csn);
 	uint64_t xid = kv_relaxed64(&b->xid);
 	uint32_t head[KV_ENTRY_MAX_HEAD / 4] = {0};
@@ -153,7 +153,7 @@ kv_entry_write(KvMem *mem, uint32_t ref, uint32_t batch, const KvEntry *entry)
 				entry->value.data, entry->value.len);
 	copy_in(mem, ref + (uint32_t) len, "\0\0\0", ALIGN4(len) - len);
 	/* Nobody else writes: its own bytes may be read without atomics. */
-	head[0] = entry_hash((char *) kv_mem_at(mem, ref) + 4, len - 4, csn, xid);
+	head[0] = entry_hash((char *) kv_mem_ptr(mem, ref) + 4, len - 4, csn, xid);
 	copy_in(mem, ref, head, 4);
 }
 
@@ -193,7 +193,7 @@ kv_entry_compare_key(const KvMem *mem, const KvEntryView *view, KvSlice key,
 bool
 kv_batch_read(const KvMem *mem, uint32_t batch, KvMemBatch *info)
 {
-	const KvMemBatchShared *b = kv_mem_at(mem, batch);
+	const KvMemBatchShared *b = kv_mem_ptr(mem, batch);
 
 	if (!kv_mem_holds(mem, batch, sizeof(*b), 8))
 		return false;

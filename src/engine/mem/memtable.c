@@ -85,7 +85,7 @@ kv_mem_begin_batch(KvMem *mem, uint64_t csn, uint64_t xid, uint64_t lsn,
 	if (!kv_arena_fits(mem, sizeof(*b), 0))
 		return KV_FULL;
 	off = kv_arena_alloc(mem, sizeof(*b), 8);
-	b = kv_mem_at(mem, off);
+	b = kv_mem_ptr(mem, off);
 	kv_release64(&b->csn, csn);
 	kv_release64(&b->xid, xid);
 	kv_release64(&b->lsn, lsn);
@@ -95,7 +95,7 @@ kv_mem_begin_batch(KvMem *mem, uint64_t csn, uint64_t xid, uint64_t lsn,
 	if (last == 0)
 		kv_release32(&mem->first_batch, off);
 	else
-		kv_release32(&((KvMemBatchShared *) kv_mem_at(mem, last))->next, off);
+		kv_release32(&((KvMemBatchShared *) kv_mem_ptr(mem, last))->next, off);
 	kv_relaxed_set32(&mem->under_log_lock.last_batch, off);
 	*batch = off;
 	return KV_OK;
@@ -110,7 +110,7 @@ kv_mem_next_batch(const KvMem *mem, uint32_t *batch, KvMemBatch *info)
 		next = kv_acquire32(&mem->first_batch);
 	else
 	{
-		const KvMemBatchShared *b = kv_mem_at(mem, *batch);
+		const KvMemBatchShared *b = kv_mem_ptr(mem, *batch);
 
 		if (!kv_mem_holds(mem, *batch, sizeof(*b), 8))
 			return false;
@@ -135,7 +135,7 @@ kv_mem_batch(const KvMem *mem, uint32_t batch)
 void
 kv_mem_set_state(KvMem *mem, uint32_t batch, KvXactState state)
 {
-	KvMemBatchShared *b = kv_mem_at(mem, batch);
+	KvMemBatchShared *b = kv_mem_ptr(mem, batch);
 
 	/* Relaxed: the state is an answer of its own.  It is read by
 	 * kv_batch_read. */
@@ -183,8 +183,8 @@ entry_at(const KvMem *mem, const KvCursor *cursor, KvSlice key, KvEntry *entry)
 		return KV_LOOK_END;
 	if (!kv_batch_read(mem, view.batch, &batch))
 		return KV_LOOK_BAD;
-	entry->key = kv_slice(kv_mem_at(mem, view.key_off), view.key_len);
-	entry->value = kv_slice(kv_mem_at(mem, view.key_off + view.key_len),
+	entry->key = kv_slice(kv_mem_ptr(mem, view.key_off), view.key_len);
+	entry->value = kv_slice(kv_mem_ptr(mem, view.key_off + view.key_len),
 							view.value_len);
 	entry->csn = batch.csn;
 	entry->xid = batch.xid;

@@ -23,8 +23,9 @@ typedef struct KvMem KvMem; /* the start of the buffer */
 
 /*
  * Empties the buffer and gives it a generation, which must be larger than
- * any it had.  Readers of the old generation get KV_RETRY.  buf is 64-byte
- * aligned; bytes at least 64 KiB, at most 4 GiB - 64.
+ * any it had.  Readers of the old generation get KV_RETRY; nobody may be given
+ * the new one before kv_mem_init has returned.  buf is 64-byte aligned (a
+ * private one: 8-byte); bytes at least 64 KiB, at most 4 GiB - 64.
  */
 void kv_mem_init(void *buf, size_t bytes, uint64_t generation);
 uint64_t kv_mem_generation(const KvMem *mem);
@@ -45,16 +46,17 @@ void kv_mem_grown(KvMem *mem, size_t bytes);
 
 /* Writer: opens a batch; its entries carry csn and xid.  *batch names it. */
 KvStatus kv_mem_begin_batch(KvMem *mem, uint64_t csn, uint64_t xid,
-							uint64_t lsn, KvXactState state, uint32_t *batch)
-	KV_MUST_CHECK;
+							uint64_t lsn, KvXactState state,
+							uint32_t *batch) KV_MUST_CHECK;
 
 /*
  * Writer: adds a version; key and value are copied.  entry's csn, xid and
- * state are ignored (the batch has them).  Keys of one batch are distinct.
- * KV_FULL leaves the memtable as it was.
+ * state are ignored (the batch has them).  Keys of one batch are distinct:
+ * KV_EXISTS.  KV_EXISTS, KV_FULL and KV_TOO_LARGE leave the memtable as it was;
+ * KV_CORRUPT: a node is damaged.
  */
-KvStatus kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
-	KV_MUST_CHECK;
+KvStatus kv_mem_add(KvMem *mem, uint32_t batch,
+					const KvEntry *entry) KV_MUST_CHECK;
 
 /*
  * Batches in the order of their creation: *batch = 0 starts, false at the
@@ -73,7 +75,10 @@ void kv_mem_set_state(KvMem *mem, uint32_t batch, KvXactState state);
 /*
  * Visits the versions of key, newest first, until fn returns true or there
  * are none left.  KV_RETRY: the generation is no longer the one given, and
- * whatever fn saw is void (fn must have copied and must be able to forget).
+ * whatever fn saw is void (fn must have copied and must be able to forget);
+ * or, rarely, the writer was stopped in the middle of a change for a long
+ * time: look again after a check for interrupts.  KV_CORRUPT: the memory is
+ * damaged.  Costs two cache misses; entries' checks are not verified.
  */
 KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
 					KvVersionFn fn, void *arg) KV_MUST_CHECK;
@@ -82,7 +87,8 @@ KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
  * An iterator over one generation.  It copies the current entry before it
  * shows it, so entry stays valid when the arena is recycled; the next move
  * then ends with KV_RETRY.  KV_NO_MEMORY or KV_OK.  With the writer at work,
- * it sees every entry added before it was opened.
+ * it sees every entry added before it was opened.  Each entry's check is
+ * verified: KV_CORRUPT.
  */
 KvStatus kv_mem_iter(KvEnv *env, const KvMem *mem, uint64_t generation,
 					 KvIter **it) KV_MUST_CHECK;

@@ -42,10 +42,13 @@ damaged(const Walk *w, uint32_t off, const char *what)
 static KvStatus
 copy_node(const Walk *w, uint32_t off, int level, NodeCopy *copy)
 {
-	const KvNode *node = kv_mem_at(w->mem, off);
+	const KvNode *node = kv_mem_ptr(w->mem, off);
 	int tries;
 	int i;
 
+	copy->shape = 0;
+	copy->count = 0;
+	copy->level = 0;
 	if (!kv_mem_holds(w->mem, off, KV_NODE_BYTES, KV_NODE_ALIGN))
 		return damaged(w, off, "a node lies outside");
 	for (tries = 0; tries < MAX_TRIES; tries++)
@@ -80,7 +83,7 @@ read_key(const Walk *w, uint32_t ref, KvEntryView *view, KvTarget *target)
 {
 	if (!kv_entry_view(w->mem, ref, view))
 		return false;
-	target->key = kv_slice(kv_mem_at(w->mem, view->key_off), view->key_len);
+	target->key = kv_slice(kv_mem_ptr(w->mem, view->key_off), view->key_len);
 	target->csn = kv_batch_csn(w->mem, view->batch);
 	return true;
 }
@@ -122,7 +125,7 @@ check_entry(const Walk *w, uint64_t slot, size_t skip)
 	if (view.kind < KV_KIND_PUT || view.kind > KV_KIND_PUT_EXPIRING)
 		return damaged(w, ref, "an entry has a wrong kind");
 	bytes = view.key_off - view.start + view.key_len + view.value_len;
-	if (!kv_entry_check(&view, (char *) kv_mem_at(w->mem, ref) + 4, bytes - 4,
+	if (!kv_entry_check(&view, (char *) kv_mem_ptr(w->mem, ref) + 4, bytes - 4,
 						batch.csn, batch.xid))
 		return damaged(w, ref, "an entry does not match its check");
 	return KV_OK;

@@ -18,7 +18,7 @@
 static inline KvNode *
 node_at(KvMem *mem, uint32_t off)
 {
-	return kv_mem_at(mem, off);
+	return kv_mem_ptr(mem, off);
 }
 
 /* A change of a node that readers may be in.  The odd store comes before the
@@ -83,7 +83,7 @@ entry_key(const KvMem *mem, uint32_t ref)
 
 	if (!kv_entry_view(mem, ref, &view))
 		return kv_slice(NULL, 0); /* rot; kv_mem_check will find it */
-	return kv_slice(kv_mem_at(mem, view.key_off), view.key_len);
+	return kv_slice(kv_mem_ptr(mem, view.key_off), view.key_len);
 }
 
 static uint64_t
@@ -125,7 +125,7 @@ reskip(const KvMem *mem, uint64_t *slot, int count, size_t skip)
 	int i;
 
 	for (i = 0; i < count; i++)
-		__builtin_prefetch(kv_mem_at(mem, (uint32_t) slot[i]));
+		__builtin_prefetch(kv_mem_ptr(mem, (uint32_t) slot[i]));
 	for (i = 0; i < count; i++)
 		slot[i] = make_slot(mem, (uint32_t) slot[i], skip);
 }
@@ -256,7 +256,7 @@ use_hint(KvMem *mem, const KvTarget *target, KvPlan *plan)
 	const KvHint *hint = &mem->under_log_lock.hint;
 	uint32_t leaf = kv_relaxed32(&hint->leaf);
 	uint32_t upper = kv_relaxed32(&hint->upper);
-	const KvNode *node = kv_mem_at(mem, leaf);
+	const KvNode *node = kv_mem_ptr(mem, leaf);
 	int count;
 
 	if (leaf == 0)
@@ -320,7 +320,7 @@ kv_ordered_plan(KvMem *mem, KvSlice key, uint64_t csn, KvPlan *plan)
 		off = kv_relaxed32(&node->child[pos]);
 		if (kv_shape_level(shape) == 1)
 		{
-			const char *p = kv_mem_at(mem, off);
+			const char *p = kv_mem_ptr(mem, off);
 			int line;
 
 			for (line = 0; line < KV_NODE_BYTES; line += 64)
@@ -540,7 +540,7 @@ set_hint(KvMem *mem, const KvPlan *plan, uint32_t ref, uint32_t run)
 		else
 			upper = (uint32_t) kv_relaxed64(&node_at(mem, next)->slot[0]);
 	}
-	assert((uint32_t) kv_relaxed64(&node_at(mem, leaf)->slot[pos]) == ref);
+	KV_ASSERT((uint32_t) kv_relaxed64(&node_at(mem, leaf)->slot[pos]) == ref);
 	(void) ref;
 	kv_relaxed_set32(&hint->leaf, leaf);
 	kv_relaxed_set32(&hint->pos, (uint32_t) pos);

@@ -220,7 +220,7 @@ static KvLook
 enter_node(const KvMem *mem, uint32_t off, int level, uint32_t *version,
 		   uint32_t *shape)
 {
-	const KvNode *node = kv_mem_at(mem, off);
+	const KvNode *node = kv_mem_ptr(mem, off);
 
 	if (!kv_mem_holds(mem, off, KV_NODE_BYTES, KV_NODE_ALIGN))
 		return KV_LOOK_BAD;
@@ -238,7 +238,7 @@ static KvLook
 stand_at(const KvMem *mem, uint32_t leaf, uint32_t version, uint32_t shape,
 		 int pos, KvCursor *cursor)
 {
-	const KvNode *node = kv_mem_at(mem, leaf);
+	const KvNode *node = kv_mem_ptr(mem, leaf);
 
 	if (pos == kv_shape_count(shape))
 	{
@@ -257,7 +257,7 @@ stand_at(const KvMem *mem, uint32_t leaf, uint32_t version, uint32_t shape,
 			return KV_LOOK_CHANGED;
 		leaf = next;
 		version = next_version;
-		node = kv_mem_at(mem, leaf);
+		node = kv_mem_ptr(mem, leaf);
 		pos = 0;
 		/* only the root may be an empty leaf */
 		if (kv_shape_count(shape) == 0)
@@ -269,7 +269,7 @@ stand_at(const KvMem *mem, uint32_t leaf, uint32_t version, uint32_t shape,
 	cursor->ref = (uint32_t) kv_acquire64(&node->slot[pos]);
 	if (!node_same(node, version))
 		return KV_LOOK_CHANGED;
-	__builtin_prefetch(kv_mem_at(mem, cursor->ref));
+	__builtin_prefetch(kv_mem_ptr(mem, cursor->ref));
 	return KV_LOOK_OK;
 }
 
@@ -278,7 +278,7 @@ static KvLook
 descend(const KvMem *mem, KvTarget *target, bool before, KvCursor *cursor)
 {
 	uint32_t off = kv_acquire32(&mem->root);
-	const KvNode *node = kv_mem_at(mem, off);
+	const KvNode *node = kv_mem_ptr(mem, off);
 	uint32_t version;
 	uint32_t shape;
 	KvLook look = enter_node(mem, off, -1, &version, &shape);
@@ -310,13 +310,13 @@ descend(const KvMem *mem, KvTarget *target, bool before, KvCursor *cursor)
 		if (!kv_mem_holds(mem, off, KV_NODE_BYTES, KV_NODE_ALIGN))
 			return KV_LOOK_BAD;
 		if (level == 1)
-			prefetch_node(kv_mem_at(mem, off));
+			prefetch_node(kv_mem_ptr(mem, off));
 		look = enter_node(mem, off, level - 1, &child_version, &shape);
 		if (look != KV_LOOK_OK)
 			return look;
 		if (!node_same(node, version))
 			return KV_LOOK_CHANGED;
-		node = kv_mem_at(mem, off);
+		node = kv_mem_ptr(mem, off);
 		version = child_version;
 	}
 	look = kv_node_bound(mem, node, version, shape, target, &pos, &exact);
@@ -366,7 +366,7 @@ kv_ordered_seek(const KvMem *mem, uint64_t generation, KvTarget *target,
 KvLook
 kv_ordered_step(const KvMem *mem, KvCursor *cursor, bool backward)
 {
-	const KvNode *node = kv_mem_at(mem, cursor->leaf);
+	const KvNode *node = kv_mem_ptr(mem, cursor->leaf);
 	uint32_t shape = kv_acquire32(&node->shape);
 
 	if (!node_same(node, cursor->version) ||
