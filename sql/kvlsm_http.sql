@@ -236,11 +236,9 @@ BEGIN
 	END IF;
 
 	IF jsonb_path_exists(items, '$[*].ttl_seconds') THEN
-		SELECT jsonb_agg(item - 'ttl_seconds' || CASE
-				WHEN item ->> 'ttl_seconds' IS NULL THEN '{}'::jsonb
-				ELSE jsonb_build_object('ttl', make_interval(
-					secs => (item ->> 'ttl_seconds')::float8)) END
-			ORDER BY ord)
+		SELECT jsonb_agg(item - 'ttl_seconds' ||
+						 jsonb_build_object('ttl', item -> 'ttl_seconds')
+						 ORDER BY ord)
 		INTO items
 		FROM jsonb_array_elements(items) WITH ORDINALITY e (item, ord);
 	END IF;
