@@ -10,6 +10,8 @@
  */
 #include "kvlsm.h"
 
+#include <unistd.h>
+
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
@@ -224,14 +226,14 @@ in_history(void *arg, uint32_t timeline, uint64_t lsn)
 {
 	ListCell *lc;
 
-	/* lsn is the end of a record: the byte before it decides */
+	/* lsn is the end of a record, or where the timeline began */
 	foreach (lc, history)
 	{
 		TimeLineHistoryEntry *entry = lfirst(lc);
 
 		if (entry->tli != timeline)
 			continue;
-		return lsn > entry->begin &&
+		return lsn >= entry->begin &&
 			   (XLogRecPtrIsInvalid(entry->end) || lsn <= entry->end);
 	}
 	return false;
@@ -302,7 +304,7 @@ recover(KvlsmInfo *report, KvError *err)
 	KvHost host;
 	KvRecovery rec = {0};
 	KvStatus status;
-	bool had_slot;
+	bool had_slot, is_new;
 	XLogRecPtr end;
 
 	status = kvlsm_prepare_folder(err);
@@ -312,24 +314,26 @@ recover(KvlsmInfo *report, KvError *err)
 		return kv_fail(err, KV_INTERRUPTED, "shutdown");
 	had_slot = pg_atomic_read_u32(&kvlsm_shared->slot_state) ==
 			   KVLSM_SLOT_PRESENT;
+	/* the slot comes after a new store's MANIFEST: see below */
+	if (had_slot && access(KVLSM_DIR "/CURRENT", F_OK) != 0)
+		return kv_corrupt(err, 0, 0,
+						  "directory \"%s\" holds no store, but the "
+						  "replication slot of one exists",
+						  KVLSM_DIR);
 	fill_host(&host);
 	fresh_region();
 
 	status = kv_recover(db, &host, &rec, err);
 	if (status != KV_OK)
 		return status;
-	if (rec.created && had_slot)
-		return kv_corrupt(err, 0, 0,
-						  "directory \"%s\" is empty, but the replication "
-						  "slot of a store exists",
-						  KVLSM_DIR);
-	/* the slot comes after a new store's MANIFEST: see the check above */
-	if (!rec.created && !ask_for_slot(rec.lsn))
+	/* 0 and not created: the first start of all was cut short */
+	is_new = rec.created || (rec.lsn == 0 && !had_slot);
+	if (!is_new && !ask_for_slot(rec.lsn))
 		return kv_fail(err, KV_INTERRUPTED, "shutdown");
 
 	end = kvlsm_insert_end_lsn();
 	XLogFlush(end);
-	report->replay_start = rec.created ? end : rec.lsn;
+	report->replay_start = is_new ? end : rec.lsn;
 	report->replay_end = end;
 	status = kvlsm_apply(db, report->replay_start, end, &report->replayed, err);
 	if (status != KV_OK)
@@ -338,7 +342,7 @@ recover(KvlsmInfo *report, KvError *err)
 	status = kv_open_for_use(db, end, err);
 	if (status != KV_OK)
 		return status;
-	if (rec.created && !ask_for_slot(end))
+	if (is_new && !ask_for_slot(end))
 		return kv_fail(err, KV_INTERRUPTED, "shutdown");
 	report->files = rec.files;
 	report->wal_segments = rec.wal_segments;

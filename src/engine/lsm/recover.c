@@ -516,8 +516,10 @@ start_wal(KvDb *db, uint64_t lsn, uint64_t *no, KvError *err)
 	start.segment_no = *no;
 	start.start_csn = db->replayed_csn;
 	start.start_lsn = lsn;
+	db->env->ops->lock(db->env, KV_LOCK_WAL_IO, true);
 	st = kv_wal_create(db->env, &db->identity, &start, s->config.wal_prealloc,
 					   &db->wal, err);
+	db->env->ops->unlock(db->env, KV_LOCK_WAL_IO);
 	if (st != KV_OK)
 		return st;
 	edit.min_wal = *no;
@@ -622,8 +624,10 @@ kv_take_over(KvDb *db, const KvHost *host, KvError *err)
 	start.start_lsn = atomic_load_explicit(&s->synced_lsn,
 										   memory_order_relaxed);
 	db->drained_lsn = start.start_lsn;
+	db->env->ops->lock(db->env, KV_LOCK_WAL_IO, true);
 	st = kv_wal_create(db->env, &db->identity, &start,
 					   s->config.wal_prealloc, &db->wal, err);
+	db->env->ops->unlock(db->env, KV_LOCK_WAL_IO);
 	if (st == KV_OK)
 		atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
 	return st;
