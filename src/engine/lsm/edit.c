@@ -34,7 +34,9 @@ kv_roll_manifest(KvDb *db, KvError *err)
 	}
 	else if (st != KV_OK)
 		return st;
+	env->ops->lock(env, KV_LOCK_WAL_IO, true);
 	st = kv_manifest_create(env, &db->identity, no, &db->state, &m, err);
+	env->ops->unlock(env, KV_LOCK_WAL_IO);
 	if (st != KV_OK)
 		return st;
 	db->manifest = m;
@@ -61,7 +63,9 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 			return st;
 	}
 	db->env->ops->stop(db->env, "manifest-append");
+	db->env->ops->lock(db->env, KV_LOCK_WAL_IO, true);
 	st = kv_manifest_append(db->manifest, edit, err);
+	db->env->ops->unlock(db->env, KV_LOCK_WAL_IO);
 	if (st != KV_OK)
 	{
 		/*

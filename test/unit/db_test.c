@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * db_test.c - the engine as its host uses it: write, read, flush, compact,
+ * be killed, come back.
+ */
+#include "db_support.h"
+
+#include "harness.h"
+
+static void
+key_of(char *buf, int i)
+{
+	snprintf(buf, 32, "key%08d", (int) ((unsigned) i * 2654435761u % 100000007u));
+}
+
+static void
+fill(TestDb *t, int from, int to, const char *tag)
+{
+	char key[32], value[128];
+	int i;
+
+	for (i = from; i < to; i++)
+	{
+		key_of(key, i);
+		snprintf(value, sizeof(value), "%s-%d-%0*d", tag, i, i % 90, 7);
+		test_put(t, key, value);
+	}
+}
+
+static void
+expect(TestDb *t, int from, int to, const char *tag)
+{
+	char key[32], value[128];
+	int i;
+
+	for (i = from; i < to; i++)
+	{
+		const char *got;
+
+		key_of(key, i);
+		snprintf(value, sizeof(value), "%s-%d-%0*d", tag, i, i % 90, 7);
+		got = test_get(t, key);
+		KV_CHECK(got != NULL && strcmp(got, value) == 0);
+	}
+}
+
+static void
+verify(TestDb *t);
+
+static bool
+report(void *arg, const char *file, const char *problem)
+{
+	(void) arg;
+	if (problem != NULL)
+		fprintf(stderr, "# %s: %s\n", file, problem);
+	KV_CHECK(problem == NULL);
+	return true;
+}
+
+static void
+verify(TestDb *t)
+{
+	KvError err;
+
+	KV_CHECK_OK(kv_verify(t->db, report, NULL, &err), &err);
+}
+
+KV_TEST(put_get_delete)
+{
+	TestDb t;
+	KvError err;
+
+	test_db_init(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK(t.recovery.created);
+	KV_CHECK(test_get(&t, "a") == NULL);
+	test_put(&t, "a", "1");
+	KV_CHECK(strcmp(test_get(&t, "a"), "1") == 0);
+	test_put(&t, "a", "2");
+	KV_CHECK(strcmp(test_get(&t, "a"), "2") == 0);
+	test_delete(&t, "a");
+	KV_CHECK(test_get(&t, "a") == NULL);
+	test_db_free(&t);
+}
+
+KV_TEST(rotation_flush_and_reads_from_every_place)
+{
+	TestDb t;
+	KvError err;
+	KvStats stats;
+
+	test_db_init(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	fill(&t, 0, 5000, "one");
+	expect(&t, 0, 5000, "one");
+	fill(&t, 0, 500, "two");
+	expect(&t, 0, 500, "two");
+	expect(&t, 500, 5000, "one");
+	test_flush(&t);
+	expect(&t, 0, 500, "two");
+	expect(&t, 500, 5000, "one");
+	KV_CHECK_EQ(test_count(&t, false), 5000);
+	KV_CHECK_EQ(test_count(&t, true), 5000);
+	test_compact(&t);
+	expect(&t, 0, 500, "two");
+	expect(&t, 500, 5000, "one");
+	KV_CHECK_EQ(test_count(&t, false), 5000);
+	verify(&t);
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.files[0], 0);
+	test_db_free(&t);
+}
+
+KV_TEST(killed_and_back)
+{
+	TestDb t;
+	KvError err;
+	int round;
+
+	test_db_init(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	for (round = 0; round < 10; round++)
+	{
+		fill(&t, round * 300, round * 300 + 700, "r");
+		KV_CHECK_OK(kv_sync_log(t.db, &err), &err);
+		test_db_kill(&t);
+		KV_CHECK_OK(test_db_open(&t, &err), &err);
+		expect(&t, 0, round * 300 + 700, "r");
+		verify(&t);
+	}
+	test_db_close(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK_EQ(t.recovery.wal_records, 0);
+	expect(&t, 0, 3400, "r");
+	test_db_free(&t);
+}
+
+static KvXactState outcome_of[100];
+
+static KvXactState
+xact_state(void *arg, uint64_t xid)
+{
+	(void) arg;
+	return outcome_of[xid];
+}
+
+KV_TEST(only_what_committed_survives)
+{
+	TestDb t;
+	KvError err;
+	int i;
+
+	test_db_init(&t);
+	t.penv->xact_state = xact_state;
+	t.penv->horizon.xid = 0;
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	for (i = 1; i < 60; i++)
+	{
+		char key[16];
+
+		snprintf(key, sizeof(key), "k%02d", i);
+		outcome_of[i] = KV_XACT_IN_DOUBT;
+		t.xid = (uint64_t) i;
+		test_put(&t, key, "v");
+		if (i % 20 == 0)
+			test_flush(&t); /* files with transactions in doubt */
+	}
+	for (i = 1; i < 60; i++)
+		outcome_of[i] = i % 3 == 0 ? KV_XACT_ABORTED : KV_XACT_COMMITTED;
+	test_work(&t);
+	for (i = 1; i < 60; i++)
+	{
+		char key[16];
+
+		snprintf(key, sizeof(key), "k%02d", i);
+		KV_CHECK((test_get(&t, key) != NULL) == (i % 3 != 0));
+	}
+	KV_CHECK_OK(kv_sync_log(t.db, &err), &err);
+	test_db_kill(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK_EQ(test_count(&t, false), 40);
+	t.penv->horizon.xid = UINT64_MAX;
+	test_compact(&t);
+	KV_CHECK_EQ(test_count(&t, true), 40);
+	verify(&t);
+	test_db_free(&t);
+}
+
+static void
+ingest(TestDb *t, int from, int to, const char *value)
+{
+	KvIngest *g;
+	KvError err;
+	uint64_t csn;
+	int i;
+	KvStatus st;
+
+	KV_CHECK_OK(kv_ingest_open(t->db, t->xid, &g, &err), &err);
+	for (i = from; i < to; i++)
+	{
+		char key[32] = {0, 0, 0, 1};
+		KvEntry e = {0};
+		int n = snprintf(key + 4, sizeof(key) - 4, "run%06d", i);
+
+		e.key = kv_slice(key, (size_t) n + 4);
+		e.value = kv_slice(value, strlen(value));
+		e.kind = KV_KIND_PUT;
+		KV_CHECK_OK(kv_ingest_add(g, &e, &err), &err);
+	}
+	KV_CHECK_OK(kv_ingest_finish(g, &err), &err);
+	while ((st = kv_ingest_commit(t->db, g, NULL, NULL, &csn, &err)) ==
+		   KV_STALLED)
+		test_work(t);
+	KV_CHECK_OK(st, &err);
+}
+
+KV_TEST(ingested_run_goes_between)
+{
+	TestDb t;
+	KvError err;
+
+	test_db_init(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	test_put(&t, "run000001", "before");
+	test_put(&t, "run000002", "before");
+	ingest(&t, 0, 3000, "run");
+	test_put(&t, "run000002", "after");
+	KV_CHECK(strcmp(test_get(&t, "run000001"), "run") == 0);
+	KV_CHECK(strcmp(test_get(&t, "run000002"), "after") == 0);
+	KV_CHECK_EQ(test_count(&t, false), 3000);
+	KV_CHECK_OK(kv_sync_log(t.db, &err), &err);
+	test_db_kill(&t); /* no edit names the run yet: the WAL does */
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK(strcmp(test_get(&t, "run000001"), "run") == 0);
+	KV_CHECK(strcmp(test_get(&t, "run000002"), "after") == 0);
+	KV_CHECK_EQ(test_count(&t, true), 3000);
+	test_compact(&t);
+	KV_CHECK(strcmp(test_get(&t, "run000002"), "after") == 0);
+	KV_CHECK_EQ(test_count(&t, false), 3000);
+	verify(&t);
+	test_db_free(&t);
+}
+
+KV_TEST(aborted_run_leaves_nothing)
+{
+	TestDb t;
+	KvError err;
+	KvStats stats;
+
+	test_db_init(&t);
+	t.penv->xact_state = xact_state;
+	t.penv->horizon.xid = 0;
+	outcome_of[7] = KV_XACT_IN_DOUBT;
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	t.xid = 7;
+	ingest(&t, 0, 500, "run");
+	test_work(&t);
+	KV_CHECK_EQ(test_count(&t, false), 0);
+	outcome_of[7] = KV_XACT_ABORTED;
+	test_work(&t);
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.files[0], 0);
+	KV_CHECK_EQ(test_count(&t, false), 0);
+	test_db_free(&t);
+}
