@@ -54,31 +54,14 @@ check_batch_bytes(size_t bytes)
 				 errhint("Make several calls in one transaction.")));
 }
 
-/* The message is constant, so that it can be told by code; see the detail. */
+/* The message is constant; what is wrong where stands in the detail. */
+static void bad_item(int item, const char *what) pg_attribute_noreturn();
 static void
-bad_item(int item, const char *fmt, ...) pg_attribute_printf(2, 3)
-	pg_attribute_noreturn();
-static void
-bad_item(int item, const char *fmt, ...)
+bad_item(int item, const char *what)
 {
-	StringInfoData text;
-
-	initStringInfo(&text);
-	for (;;)
-	{
-		va_list args;
-		int needed;
-
-		va_start(args, fmt);
-		needed = appendStringInfoVA(&text, fmt, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&text, needed);
-	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("invalid item, nothing was written"),
-					errdetail("items[%d]: %s", item, text.data)));
+					errdetail("items[%d]: %s", item, what)));
 	pg_unreachable();
 }
 
@@ -134,7 +117,7 @@ check_fields(int item, JsonbContainer *object)
 			(len == 3 && memcmp(name, "ttl", 3) == 0) ||
 			(len == 5 && memcmp(name, "value", 5) == 0))
 			continue;
-		bad_item(item, "unknown field \"%.*s\"", len, name);
+		bad_item(item, psprintf("unknown field \"%.*s\"", len, name));
 	}
 }
 

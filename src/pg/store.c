@@ -275,6 +275,12 @@ kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store)
 	store->id = entry->id;
 }
 
+void
+kvlsm_forget_store(Oid relid)
+{
+	forget_entry(find_entry(relid));
+}
+
 /* What this transaction found out by its own writes may be wrong now. */
 static void
 forget_own_ids(bool keep)

@@ -111,6 +111,33 @@ kvlsm_map_lookup(KvDb *db, Oid relid, bool *own)
 	return lookup(db, map_key(buf, MyDatabaseId, relid), own);
 }
 
+bool
+kvlsm_map_peek(KvDb *db, Oid relid, uint32 *id)
+{
+	char buf[MAP_KEY_BYTES];
+	KvSlice key = map_key(buf, MyDatabaseId, relid);
+	KvReadView view;
+	KvEntry own;
+	KvValue value = {0};
+	KvError err;
+	KvStatus status;
+
+	*id = 0;
+	if (kvlsm_own_latest(key, &own))
+	{
+		if (own.kind != KV_KIND_DELETE && own.value.len == MAP_VALUE_BYTES)
+			*id = get_be32(own.value.data);
+		return true;
+	}
+	kvlsm_view_latest(&view);
+	kv_error_clear(&err);
+	status = kv_get(db, &view, key, &value, &err);
+	if (status == KV_OK && value.len == MAP_VALUE_BYTES)
+		*id = get_be32(value.data);
+	kv_value_free(kvlsm_env(), &value);
+	return status == KV_OK || status == KV_NOT_FOUND;
+}
+
 static void
 write_entry(KvSlice key, uint8 kind, const char *value, size_t len)
 {

@@ -17,6 +17,8 @@ uint32 kvlsm_map_lookup(KvDb *db, Oid relid, bool *own);
  * entry to the end of the transaction.
  */
 uint32 kvlsm_map_allocate(KvDb *db, Oid relid, bool *own);
+/* As kvlsm_map_lookup, for the planner: false instead of an error. */
+bool kvlsm_map_peek(KvDb *db, Oid relid, uint32 *id);
 /* Drops the store of a table or of all tables of a database, if it has one. */
 void kvlsm_map_drop(KvDb *db, Oid database, Oid relid);
 void kvlsm_map_drop_database(KvDb *db, Oid database);
@@ -25,6 +27,7 @@ void kvlsm_map_drop_database(KvDb *db, Oid database);
 bool kvlsm_is_store(Oid relid);
 
 /* store.c: the cache of this backend */
+void kvlsm_forget_store(Oid relid);
 void kvlsm_stores_end_xact(bool committed); /* never fails */
 void kvlsm_stores_end_sub(void);			/* after a ROLLBACK TO */
 

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * fdw_modify.c - INSERT, UPDATE, DELETE, COPY FROM and TRUNCATE on a foreign
+ * table.
+ *
+ * Every row is a read-modify-write: its key is locked at once and to the end
+ * of the transaction, then the newest version is looked at.  INSERT of a key
+ * that is there is 23505.  UPDATE and DELETE find their row by the key that
+ * the scan below them delivers; a row that another transaction has changed
+ * since this statement's snapshot is 40001 at every isolation level, because
+ * the statement's conditions cannot be checked again on the new version.
+ *
+ * Constraints are checked here: the core does not for foreign tables.
+ *
+ * Backends only.
+ */
+#include "fdw.h"
+
+#include "access/sysattr.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/appendinfo.h"
+#include "scan.h"
+#include "store_map.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* resjunk column with the row's key as the scan saw it */
+#define KEY_COLUMN "kvlsm_key"
+
+typedef struct ModifyState
+{
+	KvlsmLayout layout;
+	KvlsmStore store;
+	AttrNumber key_junk; /* of KEY_COLUMN in the plan's rows; 0: INSERT */
+	MemoryContext row_context;
+} ModifyState;
+
+static void
+add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte,
+				   Relation rel)
+{
+	Form_pg_attribute att;
+	KvlsmLayout layout;
+	Var *var;
+
+	kvlsm_layout_of(rel, &layout);
+	att = TupleDescAttr(RelationGetDescr(rel), layout.key_attno - 1);
+	var = makeVar(rtindex, layout.key_attno, att->atttypid, att->atttypmod,
+				  att->attcollation, 0);
+	add_row_identity_var(root, var, rtindex, KEY_COLUMN);
+}
+
+static int
+is_updatable(Relation rel)
+{
+	return kvlsm_is_updatable(RelationGetRelid(rel))
+			   ? (1 << CMD_INSERT) | (1 << CMD_UPDATE) | (1 << CMD_DELETE)
+			   : 0;
+}
+
+static ModifyState *
+make_state(Relation rel, EState *estate)
+{
+	ModifyState *state = palloc0(sizeof(ModifyState));
+
+	kvlsm_layout_of(rel, &state->layout);
+	kvlsm_store_of_relation(RelationGetRelid(rel), true, &state->store);
+	state->row_context = AllocSetContextCreate(
+		estate->es_query_cxt, "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+	return state;
+}
+
+static void
+begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
+			 List *fdw_private, int subplan_index, int eflags)
+{
+	ModifyState *state;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	state = make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
+	if (mtstate->operation != CMD_INSERT)
+	{
+		Plan *subplan = outerPlanState(mtstate)->plan;
+
+		state->key_junk =
+			ExecFindJunkAttributeInTlist(subplan->targetlist, KEY_COLUMN);
+		if (!AttributeNumberIsValid(state->key_junk))
+			elog(ERROR, "the plan has no column \"%s\"", KEY_COLUMN);
+	}
+	rinfo->ri_FdwState = state;
+}
+
+/* COPY FROM, and rows that a partitioned table routes here. */
+static void
+begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
+{
+	if (!kvlsm_is_updatable(RelationGetRelid(rinfo->ri_RelationDesc)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("foreign table \"%s\" does not allow inserts",
+						RelationGetRelationName(rinfo->ri_RelationDesc))));
+	rinfo->ri_FdwState =
+		make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
+}
+
+static void
+end_modify(EState *estate, ResultRelInfo *rinfo)
+{
+	rinfo->ri_FdwState = NULL;
+}
+
+static void
+error_null_column(Relation rel, AttrNumber attno)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NOT_NULL_VIOLATION),
+			 errmsg("null value in column \"%s\" of relation \"%s\" violates "
+					"not-null constraint",
+					NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)
+								->attname),
+					RelationGetRelationName(rel)),
+			 errtablecol(rel, attno)));
+}
+
+static Datum
+column(Relation rel, TupleTableSlot *slot, AttrNumber attno)
+{
+	bool isnull;
+	Datum d = slot_getattr(slot, attno, &isnull);
+
+	if (isnull)
+		error_null_column(rel, attno);
+	return d;
+}
+
+static void
+write_row(KvSlice key, KvSlice value)
+{
+	KvEntry entry = {0};
+
+	entry.key = key;
+	entry.value = value;
+	entry.kind = KV_KIND_PUT;
+	kvlsm_buffer_write(&entry);
+}
+
+static void
+write_tombstone(KvSlice key)
+{
+	KvEntry entry = {0};
+
+	entry.key = key;
+	entry.kind = KV_KIND_DELETE;
+	kvlsm_buffer_write(&entry);
+}
+
+static void
+error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
+{
+	char *name =
+		psprintf("%s_kvkey", RelationGetRelationName(rel));
+	Form_pg_attribute att =
+		TupleDescAttr(RelationGetDescr(rel), layout->key_attno - 1);
+	Oid output;
+	bool varlena;
+
+	getTypeOutputInfo(att->atttypid, &output, &varlena);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("duplicate key value violates unique constraint \"%s\"",
+					name),
+			 errdetail("Key (%s)=(%s) already exists.",
+					   NameStr(att->attname),
+					   OidOutputFunctionCall(output, key)),
+			 errtableconstraint(rel, name)));
+}
+
+/* Locks the key, which must be free. */
+static void
+claim_key(Relation rel, const KvlsmLayout *layout, KvSlice key, Datum datum)
+{
+	KvSlice old;
+
+	kvlsm_lock_key_to_modify(key);
+	if (kvlsm_lookup_latest(key, NULL, &old))
+		error_duplicate(rel, layout, datum);
+}
+
+static TupleTableSlot *
+exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+			TupleTableSlot *plan_slot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	Relation rel = rinfo->ri_RelationDesc;
+	MemoryContext old;
+	KvlsmBytes key;
+	KvlsmBytes value;
+	Datum key_datum;
+
+	if (RelationGetDescr(rel)->constr != NULL)
+		ExecConstraints(rinfo, slot, estate);
+	MemoryContextReset(state->row_context);
+	old = MemoryContextSwitchTo(state->row_context);
+	key_datum = column(rel, slot, state->layout.key_attno);
+	kvlsm_make_key(&key, state->store.id, key_datum);
+	kvlsm_make_value(&value, state->layout.value_tag,
+					 column(rel, slot, state->layout.value_attno));
+	claim_key(rel, &state->layout, key.slice, key_datum);
+	write_row(key.slice, value.slice);
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
+/* The key of the row to change; locked, and the newest version is ours. */
+static bool
+lock_row(ModifyState *state, EState *estate, TupleTableSlot *plan_slot,
+		 KvlsmBytes *key, KvSlice *value)
+{
+	bool isnull;
+	Datum datum = ExecGetJunkAttribute(plan_slot, state->key_junk, &isnull);
+
+	if (isnull)
+		elog(ERROR, "row without a key");
+	kvlsm_make_key(key, state->store.id, datum);
+	kvlsm_lock_key_to_modify(key->slice);
+	return kvlsm_lookup_latest(key->slice, estate->es_snapshot, value);
+}
+
+static TupleTableSlot *
+exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+			TupleTableSlot *plan_slot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	Relation rel = rinfo->ri_RelationDesc;
+	MemoryContext old;
+	KvlsmBytes old_key;
+	KvlsmBytes key;
+	KvlsmBytes value;
+	KvSlice old_value;
+	Datum key_datum;
+	bool found;
+
+	if (RelationGetDescr(rel)->constr != NULL)
+		ExecConstraints(rinfo, slot, estate);
+	MemoryContextReset(state->row_context);
+	old = MemoryContextSwitchTo(state->row_context);
+	found = lock_row(state, estate, plan_slot, &old_key, &old_value);
+	if (found)
+	{
+		key_datum = column(rel, slot, state->layout.key_attno);
+		kvlsm_make_key(&key, state->store.id, key_datum);
+		kvlsm_make_value(&value, state->layout.value_tag,
+						 column(rel, slot, state->layout.value_attno));
+		if (!kv_slice_equal(key.slice, old_key.slice))
+		{
+			claim_key(rel, &state->layout, key.slice, key_datum);
+			write_tombstone(old_key.slice);
+		}
+		write_row(key.slice, value.slice);
+	}
+	MemoryContextSwitchTo(old);
+	return found ? slot : NULL;
+}
+
+/* The old row, for RETURNING. */
+static void
+fill_slot(ModifyState *state, TupleTableSlot *slot, KvSlice key,
+		  KvSlice value)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true,
+		   slot->tts_tupleDescriptor->natts * sizeof(bool));
+	slot->tts_values[state->layout.key_attno - 1] =
+		kvlsm_key_datum(&state->layout, key);
+	slot->tts_isnull[state->layout.key_attno - 1] = false;
+	slot->tts_values[state->layout.value_attno - 1] =
+		kvlsm_value_datum(&state->layout, value);
+	slot->tts_isnull[state->layout.value_attno - 1] = false;
+	ExecStoreVirtualTuple(slot);
+}
+
+static TupleTableSlot *
+exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+			TupleTableSlot *plan_slot)
+{
+	ModifyState *state = rinfo->ri_FdwState;
+	MemoryContext old;
+	KvlsmBytes key;
+	KvSlice value;
+	bool found;
+
+	MemoryContextReset(state->row_context);
+	old = MemoryContextSwitchTo(state->row_context);
+	found = lock_row(state, estate, plan_slot, &key, &value);
+	if (found)
+	{
+		if (rinfo->ri_projectReturning != NULL)
+			fill_slot(state, slot, key.slice, value);
+		write_tombstone(key.slice);
+	}
+	MemoryContextSwitchTo(old);
+	return found ? slot : NULL;
+}
+
+/* TRUNCATE: the store is dropped, the next write allocates another. */
+static void
+exec_truncate(List *rels, DropBehavior behavior, bool restart_seqs)
+{
+	ListCell *lc;
+
+	foreach(lc, rels)
+	{
+		Relation rel = lfirst(lc);
+		Oid relid = RelationGetRelid(rel);
+		KvlsmLayout layout;
+		KvlsmStore store;
+
+		kvlsm_layout_of(rel, &layout);
+		if (!layout.truncatable)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("foreign table \"%s\" does not allow truncates",
+							RelationGetRelationName(rel))));
+		PreventCommandIfParallelMode("TRUNCATE");
+		kvlsm_store_of_relation(relid, false, &store);
+		if (store.id == 0)
+			continue;
+		kvlsm_map_drop(kvlsm_db(true), MyDatabaseId, relid);
+		CacheInvalidateRelcacheByRelid(relid);
+		kvlsm_forget_store(relid);
+	}
+}
+
+void
+kvlsm_modify_callbacks(FdwRoutine *routine)
+{
+	routine->AddForeignUpdateTargets = add_update_targets;
+	routine->IsForeignRelUpdatable = is_updatable;
+	routine->BeginForeignModify = begin_modify;
+	routine->ExecForeignInsert = exec_insert;
+	routine->ExecForeignUpdate = exec_update;
+	routine->ExecForeignDelete = exec_delete;
+	routine->EndForeignModify = end_modify;
+	routine->BeginForeignInsert = begin_insert;
+	routine->EndForeignInsert = end_modify;
+	routine->ExecForeignTruncate = exec_truncate;
+}

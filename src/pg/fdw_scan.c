@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * fdw_scan.c - planning and running scans of a foreign table.
+ *
+ * A scan reads the interval of keys that its plan fixed; for now that is
+ * always the whole store, and every condition is checked by the executor.
+ * Planner callbacks never raise because the store cannot be used: estimates
+ * fall back to defaults, and the scan itself answers.
+ *
+ * Backends only.
+ */
+#include "fdw.h"
+
+#include "access/table.h"
+#include "commands/explain.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "scan.h"
+#include "store_map.h"
+#include "utils/memutils.h"
+
+/* when nothing is known */
+#define DEFAULT_TUPLES 1000
+#define DEFAULT_PAGES  100
+
+/* decoding a row costs this many operators */
+#define ROW_OPERATORS 4
+
+typedef struct KvScanState
+{
+	KvlsmLayout layout;
+	KvlsmStore store;
+	MemoryContext scan_context; /* the engine's scan hangs on it */
+	MemoryContext row_context;	/* Datums of the current row */
+	KvlsmScan *scan;			/* NULL: not begun */
+	bool need_key, need_value;
+	uint64 rows_read;
+} KvScanState;
+
+/* Entries and bytes of the table; false if nobody can say. */
+static bool
+estimate_size(Oid relid, double *tuples, double *bytes)
+{
+	KvDb *db = kvlsm_db_if_ready();
+	char bounds[2][KV_STORE_PREFIX];
+	KvSlice lower;
+	KvSlice upper;
+	KvError err;
+	uint64_t n_bytes = 0;
+	uint64_t n_entries = 0;
+	uint32 id;
+	KvStats stats;
+
+	if (db == NULL || !kvlsm_map_peek(db, relid, &id))
+		return false;
+	if (id == 0)
+	{
+		*tuples = 0;
+		*bytes = 0;
+		return true;
+	}
+	kvlsm_store_bounds(id, bounds[0], bounds[1], &lower, &upper);
+	kv_error_clear(&err);
+	if (kv_approximate_bytes(db, lower, upper, &n_bytes, &n_entries, &err) !=
+		KV_OK)
+		return false;
+	/* the memtables are not in it, and nobody knows whose they are */
+	kv_stats(db, &stats);
+	*tuples = (double) n_entries + stats.memtable_entries;
+	*bytes = (double) n_bytes + stats.memtable_bytes;
+	return true;
+}
+
+static void
+get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	double tuples;
+	double bytes;
+
+	if (estimate_size(relid, &tuples, &bytes))
+	{
+		rel->tuples = clamp_row_est(tuples);
+		rel->pages = (BlockNumber) Min(bytes / BLCKSZ + 1, MaxBlockNumber);
+	}
+	else
+	{
+		rel->tuples = DEFAULT_TUPLES;
+		rel->pages = DEFAULT_PAGES;
+	}
+	set_baserel_size_estimates(root, rel);
+}
+
+static void
+get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	Cost startup = rel->baserestrictcost.startup;
+	Cost per_row = cpu_tuple_cost + ROW_OPERATORS * cpu_operator_cost +
+				   rel->baserestrictcost.per_tuple;
+	Cost total =
+		startup + seq_page_cost * rel->pages + per_row * rel->tuples;
+
+	add_path(rel, (Path *) create_foreignscan_path(
+					  root, rel, NULL, rel->rows, startup, total, NIL,
+					  rel->lateral_relids, NULL, NIL));
+}
+
+static ForeignScan *
+get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+		 List *tlist, List *clauses, Plan *outer_plan)
+{
+	return make_foreignscan(tlist, extract_actual_clauses(clauses, false),
+							rel->relid, NIL, NIL, NIL, NIL, outer_plan);
+}
+
+/* Columns that the query does not look at are not decoded. */
+static void
+find_needed_columns(ForeignScanState *node, KvScanState *state)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	Index relid = plan->scan.scanrelid;
+	Bitmapset *used = NULL;
+	int whole_row = 0 - FirstLowInvalidHeapAttributeNumber;
+
+	pull_varattnos((Node *) plan->scan.plan.targetlist, relid, &used);
+	pull_varattnos((Node *) plan->scan.plan.qual, relid, &used);
+	state->need_key =
+		bms_is_member(whole_row, used) ||
+		bms_is_member(state->layout.key_attno + whole_row, used);
+	state->need_value =
+		bms_is_member(whole_row, used) ||
+		bms_is_member(state->layout.value_attno + whole_row, used);
+	bms_free(used);
+}
+
+static void
+begin_scan(ForeignScanState *node, int eflags)
+{
+	EState *estate = node->ss.ps.state;
+	KvScanState *state = palloc0(sizeof(KvScanState));
+
+	node->fdw_state = state;
+	kvlsm_layout_of(node->ss.ss_currentRelation, &state->layout);
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	find_needed_columns(node, state);
+	kvlsm_store_of_relation(RelationGetRelid(node->ss.ss_currentRelation),
+							false, &state->store);
+	state->scan_context =
+		AllocSetContextCreate(estate->es_query_cxt, "kvlsm scan",
+							  ALLOCSET_SMALL_SIZES);
+	state->row_context = AllocSetContextCreate(
+		estate->es_query_cxt, "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+start(KvScanState *state, Snapshot snapshot)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->scan_context);
+	char bounds[2][KV_STORE_PREFIX];
+	KvSlice lower;
+	KvSlice upper;
+
+	kvlsm_store_bounds(state->store.id, bounds[0], bounds[1], &lower, &upper);
+	state->scan = kvlsm_scan_open(lower, upper, false, snapshot);
+	MemoryContextSwitchTo(old);
+}
+
+static TupleTableSlot *
+iterate_scan(ForeignScanState *node)
+{
+	KvScanState *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	MemoryContext old;
+	KvEntry entry;
+	int natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	if (state->store.id == 0)
+		return slot;
+	if (state->scan == NULL)
+		start(state, node->ss.ps.state->es_snapshot);
+	MemoryContextReset(state->row_context);
+	if (!kvlsm_scan_next(state->scan, &entry))
+		return slot;
+
+	state->rows_read++;
+	memset(slot->tts_isnull, true, natts * sizeof(bool));
+	old = MemoryContextSwitchTo(state->row_context);
+	if (state->need_key)
+	{
+		slot->tts_values[state->layout.key_attno - 1] =
+			kvlsm_key_datum(&state->layout, entry.key);
+		slot->tts_isnull[state->layout.key_attno - 1] = false;
+	}
+	if (state->need_value)
+	{
+		slot->tts_values[state->layout.value_attno - 1] =
+			kvlsm_value_datum(&state->layout, entry.value);
+		slot->tts_isnull[state->layout.value_attno - 1] = false;
+	}
+	MemoryContextSwitchTo(old);
+	return ExecStoreVirtualTuple(slot);
+}
+
+static void
+rescan(ForeignScanState *node)
+{
+	KvScanState *state = node->fdw_state;
+
+	if (state->scan != NULL)
+		kvlsm_scan_rewind(state->scan);
+}
+
+static void
+end_scan(ForeignScanState *node)
+{
+	KvScanState *state = node->fdw_state;
+
+	if (state == NULL || state->scan == NULL)
+		return;
+	kvlsm_scan_close(state->scan);
+	state->scan = NULL;
+}
+
+static void
+explain_scan(ForeignScanState *node, ExplainState *es)
+{
+	KvScanState *state = node->fdw_state;
+
+	ExplainPropertyText("KV Range", "all keys", es);
+	if (es->analyze)
+		ExplainPropertyInteger("KV Rows Read", NULL, state->rows_read, es);
+}
+
+void
+kvlsm_scan_callbacks(FdwRoutine *routine)
+{
+	routine->GetForeignRelSize = get_rel_size;
+	routine->GetForeignPaths = get_paths;
+	routine->GetForeignPlan = get_plan;
+	routine->BeginForeignScan = begin_scan;
+	routine->IterateForeignScan = iterate_scan;
+	routine->ReScanForeignScan = rescan;
+	routine->EndForeignScan = end_scan;
+	routine->ExplainForeignScan = explain_scan;
+}
