@@ -96,7 +96,12 @@ sub kv_start_again
 {
 	my ($node) = @_;
 
-	kv_wait('the server to start', sub { $node->start(fail_ok => 1) });
+	kv_wait(
+		'the server to start',
+		sub {
+			$node->{_pid} = undef; # a failed start leaves the dead one's
+			return $node->start(fail_ok => 1);
+		});
 	kv_ready($node);
 }
 
@@ -221,19 +226,20 @@ sub start_writer
 		prefix => $prefix,
 		model => $model,
 		ops => make_ops($prefix, $n, $keys),
-		out => '',
-		err => ''
+		file => PostgreSQL::Test::Utils::tempdir() . '/writer'
 	};
+	# files, not pipes: nobody reads while the writer works
 	my $script = "\\o /dev/null\n";
 
 	$script .= "$w->{ops}[$_][0];\n\\echo ack $_\n" for 0 .. $n - 1;
+	append_to_file("$w->{file}.sql", $script);
 	$w->{h} = IPC::Run::start(
 		[
 			'psql', '-XqAt', '-v', 'ON_ERROR_STOP=1', '-d',
-			$node->connstr('postgres') . " application_name=writer",
-			'-f', '-'
+			$node->connstr('postgres') . ' application_name=writer',
+			'-f', "$w->{file}.sql"
 		],
-		'<', \$script, '>', \$w->{out}, '2>', \$w->{err});
+		'>', "$w->{file}.out", '2>', "$w->{file}.err");
 	return $w;
 }
 
@@ -243,7 +249,7 @@ sub finish_writer
 	my ($w) = @_;
 
 	$w->{h}->finish;
-	$w->{acked} = () = $w->{out} =~ /^ack \d+$/mg;
+	$w->{acked} = () = slurp_file("$w->{file}.out") =~ /^ack \d+$/mg;
 	return $w->{acked};
 }
 
