@@ -338,6 +338,8 @@ bool kv_file_overlaps_range(const KvFileMeta *meta, KvSlice lower,
 void kv_set_bounds(KvFileMeta *meta, KvSlice smallest, KvSlice largest);
 
 /* ---- table.c: open tables of a process, and writing new ones */
+/* db->identity as the worker has set it; before a file is opened. */
+void kv_load_identity(KvDb *db);
 /* The table in a slot; open until the slot's file changes. */
 KvStatus kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
 	KV_MUST_CHECK;

@@ -8,8 +8,8 @@
  */
 #include "engine/lsm/db_internal.h"
 
-static void
-load_identity(KvDb *db)
+void
+kv_load_identity(KvDb *db)
 {
 	const KvShared *s = db->shared;
 
@@ -52,7 +52,7 @@ kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
 		kv_sst_close(t->sst);
 		t->file_no = 0;
 	}
-	load_identity(db);
+	kv_load_identity(db);
 	kv_file_name(name, KV_NAME_SST, meta->file_no);
 	st = env->ops->open(env, name, KV_OPEN_READ, &file, err);
 	if (st == KV_NOT_FOUND)
@@ -125,7 +125,7 @@ kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
 	memset(out, 0, sizeof(*out));
 	kv_cache_stats(&db->cache, &cache);
 	options.frame_bytes = (uint32_t) cache.frame_bytes;
-	load_identity(db);
+	kv_load_identity(db);
 	st = kv_new_file_no(db, &out->file_no, err);
 	if (st != KV_OK)
 		return st;

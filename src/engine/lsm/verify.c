@@ -195,6 +195,7 @@ check_table(Verify *v, const KvFileMeta *meta, KvFile *file, KvError *err)
 	KvSst *sst;
 	KvStatus status;
 
+	kv_load_identity(db);
 	status = kv_sst_open(db->env, NULL, &db->identity, meta->file_no, file,
 						 meta->size, override, &sst, err);
 	if (status != KV_OK)
