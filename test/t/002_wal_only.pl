@@ -17,7 +17,7 @@ my $dir = $node->data_dir . '/kvlsm';
 sub rows
 {
 	return $node->safe_psql('postgres',
-		"SELECT count(*), min(value), max(value) FROM kv");
+		"SELECT count(*), min(value #>> '{}'), max(value #>> '{}') FROM kv");
 }
 
 sub replayed
