@@ -115,6 +115,17 @@ compare_entry(const KvMem *mem, const KvNode *node, uint32_t version,
 	return KV_LOOK_OK;
 }
 
+/* Three lines hold an entry of usual size.  Any address may be prefetched. */
+static inline void
+prefetch_entry(const KvMem *mem, uint32_t ref)
+{
+	const char *p = kv_mem_ptr(mem, ref);
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+}
+
 /* Among slots lo .. count - 1, those with an equal head come first. */
 static KvLook
 bound_among_ties(const KvMem *mem, const KvNode *node, uint32_t version,
@@ -126,6 +137,9 @@ bound_among_ties(const KvMem *mem, const KvNode *node, uint32_t version,
 	int hi = kv_shape_count(shape);
 	int mid = lo; /* mostly the first one decides */
 
+	/* Most often this is the entry that is looked for: all of it at once. */
+	if (kv_shape_level(shape) == 0)
+		prefetch_entry(mem, (uint32_t) kv_acquire64(&node->slot[mid]));
 	while (lo < hi)
 	{
 		uint64_t slot = kv_acquire64(&node->slot[mid]);
@@ -269,7 +283,6 @@ stand_at(const KvMem *mem, uint32_t leaf, uint32_t version, uint32_t shape,
 	cursor->ref = (uint32_t) kv_acquire64(&node->slot[pos]);
 	if (!node_same(node, version))
 		return KV_LOOK_CHANGED;
-	__builtin_prefetch(kv_mem_ptr(mem, cursor->ref));
 	return KV_LOOK_OK;
 }
 
@@ -372,6 +385,13 @@ kv_ordered_step(const KvMem *mem, KvCursor *cursor, bool backward)
 	if (!node_same(node, cursor->version) ||
 		cursor->pos >= kv_shape_count(shape))
 		return KV_LOOK_CHANGED;
+	/* A scan's entries lie anywhere: the one after the next on its way. */
+	if (!backward && cursor->pos + 3 < kv_shape_count(shape))
+		prefetch_entry(mem,
+					   (uint32_t) kv_acquire64(&node->slot[cursor->pos + 3]));
+	else if (backward && cursor->pos >= 3)
+		prefetch_entry(mem,
+					   (uint32_t) kv_acquire64(&node->slot[cursor->pos - 3]));
 	if (!backward)
 		return stand_at(mem, cursor->leaf, cursor->version, shape,
 						cursor->pos + 1, cursor);
