@@ -285,6 +285,21 @@ skips_older(const KvLevels *l, const KvPick *pick, uint32_t file)
 	return false;
 }
 
+static void
+sort_picked(KvPick *pick)
+{
+	uint32_t i, j;
+
+	for (i = 1; i < pick->n; i++)
+	{
+		uint32_t file = pick->files[i];
+
+		for (j = i; j > 0 && pick->files[j - 1] > file; j--)
+			pick->files[j] = pick->files[j - 1];
+		pick->files[j] = file;
+	}
+}
+
 /* L0 files that nothing in L0 and L1 overlaps go down as they are. */
 static bool
 pick_l0_moves(const KvLevels *l, KvPick *pick)
@@ -302,22 +317,8 @@ pick_l0_moves(const KvLevels *l, KvPick *pick)
 			from == to && !pick_add(pick, i))
 			break;
 	}
+	sort_picked(pick);
 	return pick->n > 0;
-}
-
-static void
-sort_picked(KvPick *pick)
-{
-	uint32_t i, j;
-
-	for (i = 1; i < pick->n; i++)
-	{
-		uint32_t file = pick->files[i];
-
-		for (j = i; j > 0 && pick->files[j - 1] > file; j--)
-			pick->files[j] = pick->files[j - 1];
-		pick->files[j] = file;
-	}
 }
 
 /*
