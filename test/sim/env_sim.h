@@ -29,7 +29,7 @@ typedef enum SimLevel
 	SIM_KILL,		 /* L0: all writes; still not synced */
 	SIM_SYNCED_ONLY, /* L1: only what was synced, entries too */
 	SIM_POWER_LOSS,	 /* L2: each sector and each entry may be there or not */
-	SIM_GARBAGE		 /* L3: L2, and one unsynced sector per file is random */
+	SIM_GARBAGE /* L3: L2, and what one write per file changed is random */
 } SimLevel;
 #define SIM_LEVELS 4
 

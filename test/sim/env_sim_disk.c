@@ -469,27 +469,43 @@ sim_disk_used(const SimDisk *disk)
 
 /* ---- crash ---- */
 
+/*
+ * The bytes that a sector's write was to change become random.  Those that
+ * it was to leave as they are stay: a disk that destroys its neighbours'
+ * synced bytes (no "powersafe overwrite") is not what kvlsm, SQLite or
+ * PostgreSQL's own WAL are made for.
+ */
 static void
-scribble(SimInode *inode, uint64_t *rng)
+scribble(SimInode *inode, const Bytes *before, uint64_t *rng)
 {
-	Sector s;
-	size_t i;
+	const Sector *s;
+	uint64_t i, at;
 
 	if (inode->n_pending == 0)
 		return;
-	s.no = inode->pending[sim_random(rng) % inode->n_pending].no;
+	s = &inode->pending[sim_random(rng) % inode->n_pending];
 	for (i = 0; i < SIM_SECTOR; i++)
-		s.data[i] = (char) sim_random(rng);
-	put_sector(&inode->synced, &s);
+	{
+		at = s->no * SIM_SECTOR + i;
+		if (at >= inode->synced.size)
+			break;
+		if (at >= before->size || s->data[i] != before->data[at])
+			inode->synced.data[at] = (char) sim_random(rng);
+	}
 }
 
 static void
 crash_inode(SimInode *inode, SimLevel level, uint64_t *rng)
 {
+	Bytes before = {0};
+
+	if (level == SIM_GARBAGE)
+		bytes_copy(&before, &inode->synced);
 	if (level >= SIM_POWER_LOSS)
 		keep_some(inode, rng);
 	if (level == SIM_GARBAGE)
-		scribble(inode, rng);
+		scribble(inode, &before, rng);
+	free(before.data);
 	forget_pending(inode);
 	bytes_copy(&inode->now, &inode->synced);
 }

@@ -127,6 +127,12 @@ KvStatus kv_wal_next(KvWalReader *r, uint64_t limit, KvLogRecord *rec,
 uint64_t kv_wal_good_end(const KvWalReader *r);
 /* On which timeline the group was written that holds the last record. */
 uint32_t kv_wal_timeline(const KvWalReader *r);
+/*
+ * Makes the file durable.  After a mere crash of the process its tail may
+ * not be: recovery calls this before it bases anything on what it has read
+ * (the cut in the MANIFEST, the next segment, an acknowledgement).
+ */
+KvStatus kv_wal_reader_sync(KvWalReader *r, KvError *err) KV_MUST_CHECK;
 void kv_wal_reader_close(KvWalReader *r);
 
 /* ---- payload of KV_LOG_SETTLE (settle.c) */

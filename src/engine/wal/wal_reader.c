@@ -324,6 +324,26 @@ kv_wal_timeline(const KvWalReader *r)
 	return r->timeline;
 }
 
+KvStatus
+kv_wal_reader_sync(KvWalReader *r, KvError *err)
+{
+	const KvEnvOps *ops = r->env->ops;
+	char name[KV_NAME_MAX];
+	KvFile *file;
+	KvStatus status;
+
+	/* not every system syncs through a handle opened for reading */
+	kv_file_name(name, KV_NAME_WAL, r->file_no);
+	status = ops->open(r->env, name, KV_OPEN_WRITE, &file, err);
+	if (status != KV_OK)
+		return status;
+	status = ops->sync(r->env, file, err);
+	ops->close(r->env, file);
+	if (status != KV_OK && err != NULL)
+		err->file_no = r->file_no;
+	return status;
+}
+
 void
 kv_wal_reader_close(KvWalReader *r)
 {
