@@ -74,8 +74,10 @@ static const Scene scenes[] = {
 	{"the files of one ingested run count as one",
 	 "L0 a-br5 c-dr5 e-fr5 g-hr5 i-kr5", "nothing"},
 	{"three runs and two files make no four", "L0 a-zr5 b-c d-e", "nothing"},
-	{"a run is taken as a whole where it overlaps",
-	 "L0 a-mr9 n-zr9 b-c d-e c-d", "merge L0: a-mr9 b-c d-e c-d -> L1"},
+	{"of a run only what overlaps is taken",
+	 "L0 a-mr9 n-zr9 b-c d-e c-d\n"
+	 "L1 x-y",
+	 "merge L0: a-mr9 b-c d-e c-d -> L1"},
 	{"what is newer than an unflushed memtable stays above it",
 	 "flushed 97\n"
 	 "L0 a-c@99 a-d@97 a-e@96 a-f@95 a-g@94",

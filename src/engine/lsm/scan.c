@@ -162,7 +162,7 @@ add_sources(KvScan *scan, const KvVersion *v, KvIter ***children,
 			uint32_t *n_children, KvError *err)
 {
 	KvEnv *env = scan->db->env;
-	uint32_t n_files = v->level_start[KV_LEVELS];
+	uint32_t n_files = v->level_start[KV_LEVELS] + 1;
 	KvStatus status;
 
 	if (scan->cap_slots < n_files)
