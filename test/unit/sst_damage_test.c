@@ -204,7 +204,7 @@ exercise(KvSst *sst, const Model *m)
 KV_TEST(every_byte)
 {
 	static const char masks[] = {0x01, (char) 0x80, (char) 0xff};
-	Fixture f = set_up(70, true);
+	Fixture f = set_up(50, true);
 	KvEnv *env = &f.penv->env;
 	KvFile *file;
 	KvError err;
@@ -383,7 +383,7 @@ KV_TEST(forged_blocks)
 	Fixture f = set_up(200, false);
 	Place places[MAX_BLOCKS];
 	char *copy = malloc(f.good.len);
-	int rounds = kv_test_long() ? 200000 : 3000;
+	int rounds = kv_test_long() ? 200000 : 1500;
 	uint64_t salt;
 	KvError err;
 	KvSst *sst;

@@ -443,7 +443,10 @@ kv_cursor_seek(KvCursor *c, KvSlice key, uint64_t csn)
 		return;
 	at_restart(c, n > 0 ? n - 1 : 0);
 	while (c->valid && compare(c, key, csn) < 0)
+	{
+		__builtin_prefetch(c->next + 256); /* two entries on, often */
 		decode(c, c->next);
+	}
 }
 
 void

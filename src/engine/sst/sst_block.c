@@ -172,6 +172,21 @@ fetch_private(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvBlockRef *ref,
 	return KV_OK;
 }
 
+/*
+ * A search starts at the first key, the tail and the array before it: three
+ * misses at once instead of one after the other.
+ */
+static inline void
+prefetch_block(const char *data, uint32_t len)
+{
+	const char *end = data + len - 1;
+
+	__builtin_prefetch(data);
+	__builtin_prefetch(end);
+	if (len > 64)
+		__builtin_prefetch(end - 64);
+}
+
 KvStatus
 kv_sst_fetch(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 			 KvBlockRef *ref, KvSstStats *stats, KvError *err)
@@ -186,6 +201,8 @@ kv_sst_fetch(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 					  &ref->len, &ref->pin))
 	{
 		ref->pinned = true;
+		if (kind != KV_BLOCK_FILTER)
+			prefetch_block(ref->data, ref->len);
 		if (stats != NULL)
 			stats->blocks_cached++;
 		return KV_OK;
