@@ -70,6 +70,7 @@ typedef struct KvEdit
 	uint64_t file_no_ceiling; /* numbers below it may be handed out */
 	uint64_t store_id_ceiling;
 	uint64_t csn_floor; /* the next csn is larger */
+	uint64_t runs_csn;	/* every ingested run up to it was named by an edit */
 	uint64_t wal_cut_no,
 		wal_cut_end;  /* recovery used that segment up to there */
 	int64_t clock_us; /* persisted monotone clock */
@@ -84,7 +85,7 @@ typedef struct KvManifestState
 	KvDoubt *doubts;
 	uint32_t n_doubts, cap_doubts;
 	uint64_t min_wal, flushed_csn, flushed_lsn;
-	uint64_t file_no_ceiling, store_id_ceiling, csn_floor;
+	uint64_t file_no_ceiling, store_id_ceiling, csn_floor, runs_csn;
 	uint64_t wal_cut_no, wal_cut_end;
 	int64_t clock_us;
 	uint32_t timeline, incarnation;

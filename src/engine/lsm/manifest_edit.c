@@ -190,6 +190,7 @@ put_scalars(KvEditBuffer *buf, const KvEdit *edit)
 	put_number(buf, KV_TAG_CLOCK_US, kv_zigzag(edit->clock_us));
 	put_number(buf, KV_TAG_TIMELINE, edit->timeline);
 	put_number(buf, KV_TAG_INCARNATION, edit->incarnation);
+	put_number(buf, KV_TAG_RUNS_CSN, edit->runs_csn);
 }
 
 KvStatus
@@ -292,6 +293,9 @@ take_scalar(uint64_t tag, KvSlice *value, KvEdit *edit)
 		return true;
 	case KV_TAG_CSN_FLOOR:
 		edit->csn_floor = v;
+		return true;
+	case KV_TAG_RUNS_CSN:
+		edit->runs_csn = v;
 		return true;
 	case KV_TAG_WAL_CUT:
 		edit->wal_cut_no = v;

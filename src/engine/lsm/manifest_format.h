@@ -54,7 +54,8 @@ typedef enum KvManifestTag
 	KV_TAG_CLOCK_US = 12,	 /* varint of the zigzagged microseconds */
 	KV_TAG_TIMELINE = 13,	 /* varint */
 	KV_TAG_INCARNATION = 14, /* varint */
-	KV_TAG_LAST = 14
+	KV_TAG_RUNS_CSN = 15,	 /* varint */
+	KV_TAG_LAST = 15
 } KvManifestTag;
 
 #define KV_TAG_MUST 1

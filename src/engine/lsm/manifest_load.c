@@ -169,7 +169,8 @@ good_record(const Loader *l, size_t off, KvSlice *body)
 	if (l->size - off < KV_MANIFEST_RECORD_BYTES)
 		return false;
 	length = kv_load_u32(p + KV_MANIFEST_AT_LENGTH);
-	if (length == 0 || length > l->size - off - KV_MANIFEST_RECORD_BYTES ||
+	/* an empty edit is one; zeros are none, they do not tell this offset */
+	if (length > l->size - off - KV_MANIFEST_RECORD_BYTES ||
 		kv_load_u64(p + KV_MANIFEST_AT_OFFSET) != off)
 		return false;
 	*body = kv_slice(p + KV_MANIFEST_RECORD_BYTES, length);

@@ -229,6 +229,8 @@ apply_scalars(KvManifestState *state, const KvEdit *edit)
 		state->store_id_ceiling = edit->store_id_ceiling;
 	if (edit->csn_floor != 0)
 		state->csn_floor = edit->csn_floor;
+	if (edit->runs_csn != 0)
+		state->runs_csn = edit->runs_csn;
 	if (edit->wal_cut_no != 0)
 	{
 		state->wal_cut_no = edit->wal_cut_no;
