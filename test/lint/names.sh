@@ -20,7 +20,7 @@ my @long;
 my %known = map { $_ => 1 } qw(_Static_assert _Atomic _Alignas _Alignof _Bool
   _Noreturn _Thread_local _Generic _Pragma _PG_init _PG_fini _GNU_SOURCE
   __attribute__ __func__ __FILE__ __LINE__ __VA_ARGS__ __asm__ __volatile__
-  __has_feature __has_attribute __GNUC__ __clang__ __x86_64__ __aarch64__ __i386__ __SANITIZE_THREAD__
+  __has_feature __has_attribute __GNUC__ __clang__ __x86_64__ __aarch64__ __i386__ __SANITIZE_THREAD__ _IOLBF
   __SANITIZE_ADDRESS__ __SIZEOF_INT128__ __int128 __typeof__ __cplusplus _exit
   __BYTE_ORDER__ __ORDER_LITTLE_ENDIAN__ __extension__ __inline__ __restrict
   __OPTIMIZE__ __has_include __asan_poison_memory_region

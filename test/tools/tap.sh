@@ -31,7 +31,7 @@ run_one() {
 	kv_as_pg env PATH="$bindir:$PATH" TESTDIR="$out/$t" \
 		TESTDATADIR="$out/$t/tmp_check" TESTLOGDIR="$out/$t/log" \
 		PG_REGRESS="$pgxs/src/test/regress/pg_regress" PGPORT=65432 \
-		LC_ALL=C PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-120}" \
+		LC_ALL=C PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-60}" \
 		prove -v -I "$pgxs/src/test/perl" -I "$in/test/t" "$file" \
 		>"$out/$t.log" 2>&1 || rc=$?
 	echo "$rc $((SECONDS - start))" >"$out/$t.rc"
