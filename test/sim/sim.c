@@ -100,6 +100,7 @@ work_until_crash(World *w, uint64_t ops, bool with_faults)
 	KvError err;
 	uint64_t i;
 
+	w->phase = "working";
 	w->sim->horizon.csn = UINT64_MAX;
 	w->sim->faults_fired = 0;
 	for (i = 0; i < ops && !w->failed && !sim_dead(w->sim); i++)
@@ -129,6 +130,7 @@ recover(World *w)
 	KvError err;
 	KvStatus st;
 
+	w->phase = "recovering";
 	sim_clear_faults(w->sim);
 	for (i = 0; i < depth; i++)
 	{
@@ -164,6 +166,7 @@ must_quiesce(World *w)
 	bool busy;
 	int i;
 
+	w->phase = "coming to rest";
 	for (i = 0; i < 2000 && !kv_request_done(w->db, ticket); i++)
 	{
 		KvStatus st = kv_worker_step(w->db, &work, &err);
@@ -206,6 +209,7 @@ run_seed(uint64_t seed, uint64_t ops)
 		crashes[level]++;
 		if (!recover(&w))
 			break;
+		w.phase = "checking what was recovered";
 		world_check_recovered(&w);
 		if (!w.failed && generation + 1 == n)
 		{

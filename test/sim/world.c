@@ -34,6 +34,9 @@ world_fail(World *w, const char *fmt, ...)
 	w->failed = true;
 	va_start(ap, fmt);
 	vsnprintf(w->why, sizeof(w->why), fmt, ap);
+	snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why),
+			 " (while %s, commit %u, %u acknowledged)", w->phase,
+			 w->model.commits, w->acked);
 	va_end(ap);
 }
 
@@ -409,7 +412,11 @@ world_commit(World *w, uint32_t n, bool run, bool roll_back, KvError *err)
 	if (st == KV_TOO_LARGE)
 		st = write_run(w, items, count, xid, err);
 	if (!w->host_log)
+	{
+		if (st != KV_OK) /* then nothing of it was applied */
+			model_truncate(&w->model, commit - 1);
 		return st;
+	}
 	/* the commit record, or none if the batch could not be logged */
 	if (st == KV_OK && !roll_back)
 	{

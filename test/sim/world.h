@@ -40,6 +40,7 @@ typedef struct World
 	uint64_t next_xid;
 	uint8_t outcome[MODEL_COMMITS * 8]; /* by xid: 0 running, 1, 2 aborted */
 
+	const char *phase; /* what is being done, for messages */
 	bool failed;
 	char why[512];
 } World;

@@ -232,6 +232,7 @@ struct KvDb
 	uint64_t drained_lsn; /* of the newest record that is in the files */
 	uint64_t replayed_lsn; /* recovery: host's log is applied up to here */
 	uint64_t replayed_csn;
+	uint64_t next_run_csn; /* the next L0 file's, counted from the memtable */
 
 	/* compactor only */
 	KvCompaction *compaction; /* NULL: none under way */

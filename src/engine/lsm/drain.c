@@ -206,3 +206,9 @@ kv_mark_log_position(KvDb *db, uint64_t min_advance, KvError *err)
 	env->ops->unlock(env, KV_LOCK_WAL_IO);
 	return st;
 }
+
+KvStatus
+kv_mark_host_log(KvDb *db, KvError *err)
+{
+	return kv_mark_log_position(db, 1, err);
+}

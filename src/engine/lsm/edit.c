@@ -113,8 +113,22 @@ kv_log_pending_files(KvDb *db, KvError *err)
 {
 	KvEnv *env = db->env;
 	uint32_t i, n = db->shared->config.max_files;
+	/* every run with a csn up to this one is in the table by now */
+	uint64_t published = kv_snapshot_csn(db);
+	bool any = false;
 	KvStatus st;
 
+	for (i = 0; i < n && !any; i++)
+		any = atomic_load_explicit(&kv_file_at(db, i)->state,
+								   memory_order_relaxed) == KV_FILE_LIVE &&
+			  !kv_file_at(db, i)->in_manifest;
+	if (!any)
+		return KV_OK;
+	any = false;
+	/* a run must not outlive what was committed before it */
+	st = kv_drain_ring(db, err);
+	if (st != KV_OK)
+		return st;
 	for (i = 0; i < n; i++)
 	{
 		KvFileSlot *f = kv_file_at(db, i);
@@ -133,7 +147,7 @@ kv_log_pending_files(KvDb *db, KvError *err)
 				  !f->in_manifest;
 		meta = f->meta;
 		env->ops->unlock(env, KV_LOCK_VERSION);
-		if (!pending)
+		if (!pending || meta.run_csn > published)
 			continue;
 		st = env->ops->flush_host_log(env, UINT64_MAX, err);
 		if (st != KV_OK)
@@ -147,6 +161,18 @@ kv_log_pending_files(KvDb *db, KvError *err)
 		if (st != KV_OK)
 			return st;
 		f->in_manifest = true;
+		any = true;
+	}
+	/*
+	 * Recovery must not look for these runs again, whose files may have been
+	 * compacted away by then.
+	 */
+	if (any)
+	{
+		KvEdit edit = {0};
+
+		edit.runs_csn = published;
+		return kv_log_edit(db, &edit, err);
 	}
 	return KV_OK;
 }

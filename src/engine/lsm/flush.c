@@ -110,15 +110,19 @@ write_entries(Flush *f, uint32_t slot, KvError *err)
 	KvMem *mem = kv_mem_at(db, slot);
 	KvIter *it;
 	KvStatus st;
+	uint64_t n = 0;
 
 	st = kv_mem_iter(db->env, mem, kv_mem_generation(mem), &it);
 	if (st != KV_OK)
 		return kv_fail(err, st, "out of memory");
 	it->err = err;
-	for (it->ops->first(it); it->valid && st == KV_OK; it->ops->next(it))
+	for (it->ops->first(it); it->valid && st == KV_OK; it->ops->next(it), n++)
 		st = flush_entry(f, &it->entry, err);
 	if (st == KV_OK)
 		st = it->status;
+	/* entries carry checks, but a damaged node could hide some of them */
+	if (st == KV_OK && n != kv_mem_entries(mem))
+		st = kv_corrupt(err, 0, 0, "a memtable has lost entries");
 	it->ops->close(it);
 	return st;
 }

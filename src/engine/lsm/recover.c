@@ -73,7 +73,8 @@ look_at_name(void *arg, const char *name)
 	if (kind != KV_NAME_WAL && kind != KV_NAME_SST &&
 		kind != KV_NAME_MANIFEST && kind != KV_NAME_TEMP)
 		return true;
-	r->other_files |= kind != KV_NAME_TEMP;
+	/* a MANIFEST without CURRENT: the very first start was cut short */
+	r->other_files |= kind == KV_NAME_WAL || kind == KV_NAME_SST;
 	if (no > r->max_no)
 		r->max_no = no;
 	if (kind != KV_NAME_WAL)
@@ -177,6 +178,12 @@ check_segments(Recover *r, KvError *err)
 		}
 		else
 			return st;
+		/*
+		 * The first segment of a recovery that was cut short before an edit
+		 * named it: nothing was ever written to it.
+		 */
+		if (seg->start.prev_segment_no == 0 && seg->no != db->state.min_wal)
+			continue;
 		r->segments[kept++] = *seg;
 	}
 	r->n = kept;
@@ -191,8 +198,7 @@ static bool
 follows(const Recover *r, uint32_t i)
 {
 	if (i == 0)
-		return r->segments[0].no == r->db->state.min_wal ||
-			   r->db->state.min_wal == 0;
+		return r->segments[0].no == r->db->state.min_wal;
 	return r->segments[i].start.prev_segment_no == r->segments[i - 1].no;
 }
 
@@ -242,7 +248,7 @@ replay_segments(Recover *r, KvError *err)
 	uint32_t i;
 	KvStatus st = KV_OK;
 
-	if (r->n == 0 && !host_log && !r->out->created)
+	if (r->n == 0 && !host_log && db->state.min_wal != 0)
 		return kv_corrupt(err, db->state.min_wal, 0,
 						  "WAL segment %llu is missing",
 						  (unsigned long long) db->state.min_wal);
@@ -409,14 +415,12 @@ kv_recover(KvDb *db, const KvHost *host, KvRecovery *out, KvError *err)
 		st = resolve_doubts(db, err);
 	if (st == KV_OK)
 		st = start_incarnation(&r, err);
-	db->replayed_csn = db->state.csn_floor > db->state.flushed_csn
-						   ? db->state.csn_floor
-						   : db->state.flushed_csn;
+	db->replayed_csn = db->state.flushed_csn;
 	db->replayed_lsn = db->state.flushed_lsn;
 	if (st == KV_OK)
-		st = kv_replay_rotate(db, db->replayed_csn, err);
-	if (st == KV_OK)
 		st = publish_files(db, err);
+	if (st == KV_OK)
+		st = kv_replay_rotate(db, db->replayed_csn, err);
 	if (st == KV_OK)
 		st = replay_segments(&r, err);
 	if (r.segments != NULL)
@@ -530,6 +534,23 @@ start_wal(KvDb *db, uint64_t lsn, uint64_t *no, KvError *err)
 	return kv_log_edit(db, &edit, err);
 }
 
+/* No csn is given out twice: neither a file nor a log may know a larger one. */
+static uint64_t
+newest_csn(const KvDb *db)
+{
+	uint64_t csn = db->replayed_csn;
+	uint32_t i;
+
+	if (csn < db->state.csn_floor)
+		csn = db->state.csn_floor;
+	if (csn < db->state.runs_csn)
+		csn = db->state.runs_csn;
+	for (i = 0; i < db->state.n_files; i++)
+		if (csn < db->state.files[i].max_csn)
+			csn = db->state.files[i].max_csn;
+	return csn;
+}
+
 KvStatus
 kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 {
@@ -542,8 +563,8 @@ kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 		lsn = db->replayed_lsn;
 	st = kv_raise_ceilings(db, err);
 	/* old segments are not appended to, so what they hold goes into files */
-	if (st == KV_OK &&
-		kv_mem_entries(kv_mem_at(db, s->under_log_lock.active)) > 0)
+	db->replayed_csn = newest_csn(db);
+	if (st == KV_OK)
 		st = kv_replay_rotate(db, db->replayed_csn, err);
 	if (st == KV_OK)
 		st = start_wal(db, lsn, &no, err);

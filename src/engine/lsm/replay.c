@@ -8,6 +8,21 @@
  */
 #include "engine/lsm/recover.h"
 
+/* The oldest L0 file that is newer than csn; UINT64_MAX: none. */
+static uint64_t
+next_run(const KvDb *db, uint64_t csn)
+{
+	uint64_t next = UINT64_MAX;
+	uint32_t i;
+
+	for (i = 0; i < db->state.n_files; i++)
+		if (db->state.files[i].level == 0 &&
+			db->state.files[i].max_csn > csn &&
+			db->state.files[i].max_csn < next)
+			next = db->state.files[i].max_csn;
+	return next;
+}
+
 KvStatus
 kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
 {
@@ -18,8 +33,8 @@ kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
 	uint64_t generation = s->under_log_lock.next_generation++;
 	KvMemSlot *m = &s->mem[slot];
 	KvVersionChange change = {0};
-	bool first = atomic_load_explicit(&s->current_version,
-									  memory_order_relaxed) == 0;
+	/* the first memtable of this recovery replaces none */
+	bool first = generation == 1;
 	KvStatus st;
 
 	if (first)
@@ -40,6 +55,7 @@ kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
 	if (st != KV_OK)
 		return kv_fail(err, st, "a version could not be installed");
 	s->under_log_lock.active = slot;
+	db->next_run_csn = next_run(db, start_csn);
 	return first ? KV_OK : kv_flush_mem(db, old, NULL, err);
 }
 
@@ -104,6 +120,13 @@ kv_replay_record(KvDb *db, const KvLogRecord *rec, KvError *err)
 	if (st != KV_OK)
 		return st;
 	need = kv_mem_bound(count, rec->payload.len);
+	/* a memtable is older or newer than a run as a whole */
+	while (rec->csn > db->next_run_csn)
+	{
+		st = kv_replay_rotate(db, db->next_run_csn, err);
+		if (st != KV_OK)
+			return st;
+	}
 	if (kv_mem_free(kv_mem_at(db, s->under_log_lock.active)) < need)
 	{
 		st = kv_replay_rotate(db, db->replayed_csn, err);
@@ -235,6 +258,11 @@ kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
 	if (!kv_get_varint(&in, &n) || n == 0)
 		return kv_corrupt(err, 0, 0, "reference to an ingested run is "
 									 "malformed");
+	if (rec->csn <= db->state.runs_csn)
+	{
+		note_replayed(db, rec->lsn, rec->csn);
+		return KV_OK;
+	}
 	/* what came before the run must not end up above it */
 	if (committed)
 		st = kv_replay_rotate(db, rec->csn, err);
