@@ -19,6 +19,8 @@ typedef struct Walk
 	KvError *err;
 	uint64_t entries;
 	uint32_t last; /* the entry before, in order; 0: none */
+	uint32_t next; /* what the leaf before names as the next one */
+	bool any_leaf;
 } Walk;
 
 typedef struct NodeCopy
@@ -26,6 +28,7 @@ typedef struct NodeCopy
 	uint64_t slot[KV_LEAF_SLOTS];
 	uint32_t child[KV_INNER_SLOTS];
 	uint32_t shape;
+	uint32_t next;
 	int count;
 	int level;
 } NodeCopy;
@@ -47,6 +50,7 @@ copy_node(const Walk *w, uint32_t off, int level, NodeCopy *copy)
 	int i;
 
 	copy->shape = 0;
+	copy->next = 0;
 	copy->count = 0;
 	copy->level = 0;
 	if (!kv_mem_holds(w->mem, off, KV_NODE_BYTES, KV_NODE_ALIGN))
@@ -56,6 +60,7 @@ copy_node(const Walk *w, uint32_t off, int level, NodeCopy *copy)
 		uint32_t version = kv_acquire32(&node->version);
 
 		copy->shape = kv_acquire32(&node->shape);
+		copy->next = kv_acquire32(&node->next);
 		for (i = 0; i < KV_LEAF_SLOTS; i++)
 			copy->slot[i] = kv_acquire64(&node->slot[i]);
 		for (i = 0; i < KV_INNER_SLOTS; i++)
@@ -131,6 +136,27 @@ check_entry(const Walk *w, uint64_t slot, size_t skip)
 	return KV_OK;
 }
 
+/*
+ * Does the chain of leaves lead from the leaf before to off (0: the end)?  It
+ * may pass leaves that have been split off since their parent was copied.
+ */
+static bool
+chain_leads_to(const Walk *w, uint32_t off)
+{
+	uint32_t at = w->next;
+	int hops;
+
+	for (hops = 0; at != off && hops < 1 << 16; hops++)
+	{
+		const KvNode *node = kv_mem_ptr(w->mem, at);
+
+		if (!kv_mem_holds(w->mem, at, KV_NODE_BYTES, KV_NODE_ALIGN))
+			return false;
+		at = kv_acquire32(&node->next);
+	}
+	return at == off;
+}
+
 static KvStatus
 check_leaf(Walk *w, uint32_t off, const NodeCopy *copy, uint32_t lower,
 		   uint32_t upper)
@@ -138,6 +164,10 @@ check_leaf(Walk *w, uint32_t off, const NodeCopy *copy, uint32_t lower,
 	size_t skip = kv_shape_skip(copy->shape);
 	int i;
 
+	if (w->any_leaf && !chain_leads_to(w, off))
+		return damaged(w, off, "leaves are not chained");
+	w->any_leaf = true;
+	w->next = copy->next;
 	for (i = 0; i < copy->count; i++)
 	{
 		uint32_t ref = (uint32_t) copy->slot[i];
@@ -196,9 +226,12 @@ kv_mem_check(const KvMem *mem, KvError *err)
 		before = kv_mem_entries(mem);
 		w.entries = 0;
 		w.last = 0;
+		w.any_leaf = false;
 		status = check_node(&w, kv_acquire32(&mem->root), -1, 0, 0);
 		if (status != KV_OK)
 			return status;
+		if (!chain_leads_to(&w, 0))
+			return damaged(&w, 0, "leaves are not chained");
 		if (w.entries == before || kv_mem_entries(mem) != before)
 			return KV_OK;
 	}

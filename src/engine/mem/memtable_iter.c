@@ -163,6 +163,24 @@ iter_last(KvIter *it)
 	seek_target((KvMemIter *) it, &target, true);
 }
 
+/*
+ * A damaged node could lead a scan round in circles: every step must go the
+ * way that was asked for.  The key before is in the spare buffer by now.
+ */
+static void
+check_way(KvMemIter *m, const KvTarget *from, bool backward)
+{
+	int way;
+
+	if (!m->it.valid)
+		return;
+	way = kv_entry_compare(from->key, from->csn, m->it.entry.key,
+						   m->it.entry.csn);
+	if (backward ? way <= 0 : way >= 0)
+		stop_with(m, kv_corrupt(m->it.err, 0, m->cursor.leaf,
+								"entries in memory are out of order"));
+}
+
 static void
 move(KvMemIter *m, bool backward)
 {
@@ -184,6 +202,7 @@ move(KvMemIter *m, bool backward)
 		stop_with(m, kv_ordered_judge(m->mem, m->generation, look, 0));
 	else
 		seek_target(m, &target, backward);
+	check_way(m, &target, backward);
 }
 
 static void
