@@ -144,6 +144,12 @@ typedef struct KvWork
  * sync is final (the host panics or restarts).
  */
 KvStatus kv_worker_step(KvDb *db, KvWork *work, KvError *err) KV_MUST_CHECK;
+/*
+ * Names the host's position in the kvlsm WAL now, although nothing new is to
+ * be written: a copy of the folder then needs the host's log from there on.
+ * Worker only.
+ */
+KvStatus kv_mark_host_log(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Ring to files and sync only; anyone in a process without a worker. */
 KvStatus kv_sync_log(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Writes and syncs everything that is in memory to the WAL and closes. */

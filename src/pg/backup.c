@@ -23,8 +23,10 @@
 #include "utils/timestamp.h"
 
 #define DRAIN_LIMIT_MS 5000
+#define HINT_MS		   10000 /* from a replication login to its BASE_BACKUP */
 
 static object_access_hook_type prev_object_access;
+static kvlsm_authentication_hook prev_authentication;
 static bool counted = false; /* this process is in open_backups */
 
 bool
@@ -46,6 +48,32 @@ kvlsm_backup_running(void)
 			return true;
 	}
 	return false;
+}
+
+bool
+kvlsm_backup_expected(void)
+{
+	uint64 now_ms = (uint64) GetCurrentTimestamp() / 1000;
+
+	return now_ms < pg_atomic_read_u64(&kvlsm_shared->backup_hint_ms) + HINT_MS;
+}
+
+/*
+ * A walsender has logged in, maybe for BASE_BACKUP, for which there is no
+ * hook.  Its checkpoint may take no more than milliseconds, and the kvlsm WAL
+ * must be written up to it before it is copied: the worker watches out.
+ */
+static void
+on_authentication(struct Port *port, int status)
+{
+	if (prev_authentication)
+		prev_authentication(port, status);
+	if (!am_walsender || am_db_walsender || status != STATUS_OK ||
+		kvlsm_shared == NULL)
+		return;
+	pg_atomic_write_u64(&kvlsm_shared->backup_hint_ms,
+						(uint64) GetCurrentTimestamp() / 1000);
+	kvlsm_env()->ops->kick(kvlsm_env(), KV_KICK_WORKER);
 }
 
 static void
@@ -132,4 +160,6 @@ kvlsm_install_backup_hook(void)
 {
 	prev_object_access = object_access_hook;
 	object_access_hook = on_object_access;
+	prev_authentication = ClientAuthentication_hook;
+	ClientAuthentication_hook = on_authentication;
 }

@@ -62,6 +62,14 @@
 #define kvlsm_same_search_path(path) OverrideSearchPathMatchesCurrent(path)
 #endif
 
+/*
+ * As in libpq/auth.h, which cannot be included: it wants the headers of the
+ * GSSAPI library with which the server was built.
+ */
+struct Port;
+typedef void (*kvlsm_authentication_hook)(struct Port *, int);
+extern PGDLLIMPORT kvlsm_authentication_hook ClientAuthentication_hook;
+
 /* wait events: named ones exist since 17 */
 #if PG_VERSION_NUM >= 170000
 #define KVLSM_WAIT_EVENT(var, name)                                           \

@@ -103,6 +103,8 @@ typedef struct KvlsmShared
 	/* the slot keeper publishes: restart_lsn of the slot, 0 if there is none */
 	pg_atomic_uint64 slot_lsn;
 	pg_atomic_uint32 slot_state; /* KvlsmSlotState */
+	/* last login for physical replication, ms; by authentication hook */
+	pg_atomic_uint64 backup_hint_ms;
 	/* sessions between pg_backup_start and pg_backup_stop */
 	pg_atomic_uint32 open_backups;
 	char engine[FLEXIBLE_ARRAY_MEMBER]; /* 64-byte aligned in fact */
@@ -142,6 +144,7 @@ XLogRecPtr kvlsm_insert_end_lsn(void);
 
 /* ---- backup.c: files stay while a base backup runs */
 bool kvlsm_backup_running(void); /* never raises */
+bool kvlsm_backup_expected(void); /* one may start in the next milliseconds */
 void kvlsm_install_backup_hook(void);
 
 /* ---- stop_pg.c: stop points, in builds for tests */

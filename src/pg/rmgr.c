@@ -2,17 +2,20 @@
 /*
  * rmgr.c - kvlsm's records in PostgreSQL's WAL.
  *
- * Redo does nothing but wake the engine worker: the applier reads the records
+ * Redo keeps the WAL it starts from and wakes the engine worker: the applier reads the records
  * once recovery is over (applier.c), so that nothing here can stop a server
  * from starting.  The inserting functions run in backends, in PRE_COMMIT;
  * the transaction's id is the record's xl_xid.
  */
 #include "kvlsm.h"
 
+#include <unistd.h>
+
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xloginsert.h"
+#include "access/xlogrecovery.h"
 #include "compat.h"
 #include "storage/latch.h"
 
@@ -66,8 +69,51 @@ identify(uint8 info)
 	return NULL;
 }
 
+static bool
+slot_exists(XLogRecPtr *oldest)
+{
+	bool found = false;
+	int i;
+
+	*oldest = InvalidXLogRecPtr;
+	for (i = 0; i < max_replication_slots; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		XLogRecPtr lsn = slot->data.restart_lsn;
+
+		if (!slot->in_use)
+			continue;
+		if (strcmp(NameStr(slot->data.name), KVLSM_SLOT) == 0)
+			found = true;
+		if (lsn != 0 && (*oldest == 0 || lsn < *oldest))
+			*oldest = lsn;
+	}
+	return found;
+}
+
+/*
+ * Redo begins.  A restored base backup has the folder but no slot, and the
+ * checkpoint at the end of its recovery would remove the WAL that the applier
+ * is about to read.  So WAL is kept from here until the slot is made.  A
+ * standby would keep it for ever: it does without.  Startup process, in which
+ * nothing else touches slots yet.
+ */
+static void
+keep_wal(void)
+{
+	XLogRecPtr start = GetXLogReplayRecPtr(NULL);
+	XLogRecPtr oldest;
+
+	if (access(STANDBY_SIGNAL_FILE, F_OK) == 0 ||
+		access(KVLSM_DIR "/CURRENT", F_OK) != 0 || slot_exists(&oldest))
+		return;
+	if (oldest == 0 || start < oldest)
+		XLogSetReplicationSlotMinimumLSN(start);
+}
+
 static RmgrData rmgr = {
 	.rm_name = "kvlsm",
+	.rm_startup = keep_wal,
 	.rm_redo = redo,
 	.rm_desc = desc,
 	.rm_identify = identify,

@@ -70,6 +70,7 @@ kvlsm_shmem_startup(void)
 		pg_atomic_init_u64(&kvlsm_shared->slot_lsn, 0);
 		pg_atomic_init_u32(&kvlsm_shared->slot_state, KVLSM_SLOT_UNKNOWN);
 		pg_atomic_init_u32(&kvlsm_shared->open_backups, 0);
+		pg_atomic_init_u64(&kvlsm_shared->backup_hint_ms, 0);
 		kv_shared_init(kvlsm_engine_region(), &config);
 	}
 	kvlsm_clock_startup();

@@ -32,6 +32,7 @@ typedef struct SlotView
 } SlotView;
 
 static TimestampTz last_move = 0;
+static char last_error[256] = "";
 
 static void
 look(SlotView *view)
@@ -94,8 +95,13 @@ make_slot(XLogRecPtr wanted_lsn, bool replace)
 	if (replace)
 		ReplicationSlotDrop(KVLSM_SLOT, true);
 	kvlsm_slot_create(KVLSM_SLOT);
-	ReplicationSlotReserveWal(); /* from the last checkpoint on */
-	lsn = Min(MyReplicationSlot->data.restart_lsn, wanted_lsn);
+	lsn = wanted_lsn;
+	if (GetRedoRecPtr() < wanted_lsn)
+	{
+		ReplicationSlotReserveWal(); /* from the last checkpoint on */
+		lsn = MyReplicationSlot->data.restart_lsn;
+	}
+	/* older WAL may be there, kept by keep_wal(), and must not go meanwhile */
 	set_restart_lsn(lsn);
 	ReplicationSlotRelease();
 	ereport(LOG, (errmsg("kvlsm: created replication slot \"%s\" at %X/%X",
@@ -165,7 +171,9 @@ do_round_safely(void)
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
-		EmitErrorReport();
+		if (strcmp(edata->message, last_error) != 0)
+			EmitErrorReport(); /* once, not every few seconds */
+		strlcpy(last_error, edata->message, sizeof(last_error));
 		FlushErrorState();
 		LWLockReleaseAll();
 		ConditionVariableCancelSleep();

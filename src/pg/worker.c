@@ -38,6 +38,7 @@
 #define RETRY_READONLY_MS		5000
 #define FAILURE_LOG_MS			60000
 #define KEEPER_BYTES			(1024 * 1024)
+#define BACKUP_DELAY_MS			3 /* between rounds while a base backup runs */
 
 /* Of kv_worker_step(), since it last succeeded. */
 typedef struct Failures
@@ -516,6 +517,23 @@ note_failure(KvStatus status, const KvError *err)
 										   (unsigned long long) err->offset)));
 }
 
+/*
+ * A base backup has PostgreSQL's WAL from its checkpoint on.  The kvlsm WAL
+ * must say that it needs none from before, by the time it is copied.
+ */
+static void
+mark_for_backup(const KvWork *work)
+{
+	KvError err;
+
+	if (work->synced_lsn >= GetRedoRecPtr())
+		return;
+	kv_error_clear(&err);
+	if (kv_mark_host_log(db, &err) != KV_OK)
+		ereport(LOG, (errmsg("kvlsm: a base backup may be incomplete: %s",
+							 err.message)));
+}
+
 /* One round of everything there is to do; how long to sleep then. */
 static long
 work_round(void)
@@ -545,8 +563,11 @@ work_round(void)
 		return failures.count < FAILURES_UNTIL_READONLY ? RETRY_MS
 														: RETRY_READONLY_MS;
 	}
-	return kvlsm_backup_running() ? Min(kvlsm_wal_writer_delay, 10)
-								  : kvlsm_wal_writer_delay;
+	if (status == KV_OK && kvlsm_backup_running())
+		mark_for_backup(&work);
+	else if (!kvlsm_backup_expected())
+		return kvlsm_wal_writer_delay;
+	return Min(kvlsm_wal_writer_delay, BACKUP_DELAY_MS);
 }
 
 static void

@@ -138,7 +138,7 @@ $other->safe_psql('postgres', "SELECT kv_put('a', 'foreign')");
 $other->stop;
 system('rm', '-rf', $dir);
 copy_folder($other->data_dir . '/kvlsm', $dir);
-refused('folder of another cluster', '55000', '.*(another|other) cluster');
+refused('folder of another cluster', '55000', '.*belongs to the cluster');
 with_good_folder();
 
 # A newer format: the version in the MANIFEST's header, with the checksum that
