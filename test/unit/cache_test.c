@@ -183,8 +183,7 @@ KV_TEST(too_large)
 
 	KV_CHECK(!kv_cache_insert(&f.cache, 1, 0, block, FRAME + 1, false, &data,
 							  &pin));
-	KV_CHECK(
-		kv_cache_insert(&f.cache, 1, 0, block, FRAME, false, &data, &pin));
+	KV_CHECK(kv_cache_insert(&f.cache, 1, 0, block, FRAME, false, &data, &pin));
 	kv_cache_unpin(&f.cache, pin);
 	kv_cache_stats(&f.cache, &stats);
 	KV_CHECK_EQ(stats.oversize, 1);
@@ -313,8 +312,8 @@ run_threads(size_t frames, uint64_t blocks, uint64_t ms)
 
 KV_TEST(threads)
 {
-	run_threads(16, 6, 500);  /* 24 blocks: mostly hits, many evictions */
-	run_threads(3, 4, 300);	  /* often all pinned */
+	run_threads(16, 6, 500); /* 24 blocks: mostly hits, many evictions */
+	run_threads(3, 4, 300);	 /* often all pinned */
 	run_threads(256, 80, 500);
 	run_threads(64, 2000, 300); /* mostly misses */
 }

@@ -134,8 +134,8 @@ check_answers(KvSst *sst, const Model *m)
 		size_t at = model_seek(m, key, UINT64_MAX);
 		Visit v = {m, at, 0, true};
 		size_t n = 0;
-		KvStatus status =
-			kv_sst_get(sst, key, kv_key_hash(key), visit, &v, NULL, &err);
+		KvStatus status = kv_sst_get(sst, key, kv_key_hash(key), visit, &v,
+									 NULL, &err);
 
 		while (at + n < m->n && kv_slice_equal(row_key(&m->rows[at + n]), key))
 			n++;
@@ -252,8 +252,8 @@ KV_TEST(rot_while_open)
 
 	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE, KV_OPEN_WRITE, &file, &err),
 				  &err);
-	KV_REQUIRE_OK(
-		open_table(f.penv, NULL, f.good.len, no_override, &sst, &err), &err);
+	KV_REQUIRE_OK(open_table(f.penv, NULL, f.good.len, no_override, &sst, &err),
+				  &err);
 	for (at = 0; at < f.good.len && kv_test_failures() == 0; at++)
 	{
 		poke(f.penv, file, f.good.data[at] ^ 0x10, at);
@@ -279,12 +279,11 @@ KV_TEST(cut_files)
 
 		write_file(f.penv, f.good.data, len);
 		/* the MANIFEST knows better, or it was told the same lie */
-		KV_CHECK_STATUS(open_table(f.penv, NULL, f.good.len, no_override,
-								   &sst, &err),
+		KV_CHECK_STATUS(open_table(f.penv, NULL, f.good.len, no_override, &sst,
+								   &err),
 						KV_CORRUPT);
-		KV_CHECK_STATUS(
-			open_table(f.penv, NULL, len, no_override, &sst, &err),
-			KV_CORRUPT);
+		KV_CHECK_STATUS(open_table(f.penv, NULL, len, no_override, &sst, &err),
+						KV_CORRUPT);
 	}
 	tear_down(&f);
 }
@@ -389,8 +388,8 @@ KV_TEST(forged_blocks)
 	KvSst *sst;
 	size_t n;
 
-	KV_REQUIRE_OK(
-		open_table(f.penv, NULL, f.good.len, no_override, &sst, &err), &err);
+	KV_REQUIRE_OK(open_table(f.penv, NULL, f.good.len, no_override, &sst, &err),
+				  &err);
 	n = find_blocks(sst, places);
 	salt = sst->salt;
 	kv_sst_close(sst);
@@ -406,14 +405,14 @@ KV_TEST(forged_blocks)
 		{
 			/* often in the arrays and the tail, sometimes in the trailer */
 			size_t len = (size_t) p->h.size - 8;
-			size_t at = kv_rand_below(2) ? kv_rand_below(len)
-										 : len - 1 - kv_rand_below(
-														 len < 64 ? len : 64);
+			size_t at = kv_rand_below(2)
+							? kv_rand_below(len)
+							: len - 1 - kv_rand_below(len < 64 ? len : 64);
 			char *byte = copy + p->h.offset + at;
 
-			*byte = kv_rand_below(3) ? (char) kv_rand()
-									 : (char) (*byte + (kv_rand_below(2) ? 1
-																		 : -1));
+			*byte = kv_rand_below(3)
+						? (char) kv_rand()
+						: (char) (*byte + (kv_rand_below(2) ? 1 : -1));
 		}
 		forge(copy, p, salt);
 		write_file(f.penv, copy, f.good.len);
@@ -441,8 +440,8 @@ KV_TEST(swapped_blocks)
 	size_t b;
 	int swaps = 0;
 
-	KV_REQUIRE_OK(
-		open_table(f.penv, NULL, f.good.len, no_override, &sst, &err), &err);
+	KV_REQUIRE_OK(open_table(f.penv, NULL, f.good.len, no_override, &sst, &err),
+				  &err);
 	n = find_blocks(sst, places);
 	kv_sst_close(sst);
 	for (a = 3; a < n; a++)

@@ -41,8 +41,7 @@ bool
 row_equals(const Row *want, const KvEntry *got)
 {
 	return kv_slice_equal(got->key, row_key(want)) &&
-		   kv_slice_equal(got->value,
-						  kv_slice(want->value, want->value_len)) &&
+		   kv_slice_equal(got->value, kv_slice(want->value, want->value_len)) &&
 		   got->csn == want->csn && got->xid == want->xid &&
 		   got->expires_us == want->expires_us && got->kind == want->kind;
 }
@@ -74,9 +73,9 @@ random_bytes(size_t len, int alphabet)
 	size_t i;
 
 	for (i = 0; i < len; i++)
-		p[i] = (char) (alphabet < 256 ? 'a' + (int) kv_rand_below(
-												  (uint64_t) alphabet)
-									  : (int) kv_rand_below(256));
+		p[i] = (char) (alphabet < 256
+						   ? 'a' + (int) kv_rand_below((uint64_t) alphabet)
+						   : (int) kv_rand_below(256));
 	return p;
 }
 
@@ -188,11 +187,11 @@ build_model(PosixEnv *penv, const Model *m, const KvSstOptions *options)
 	size_t i;
 
 	(void) env->ops->unlink(env, MODEL_FILE, &err);
-	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE, KV_OPEN_WRITE | KV_OPEN_CREATE,
-								 &file, &err),
+	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE,
+								 KV_OPEN_WRITE | KV_OPEN_CREATE, &file, &err),
 				  &err);
-	KV_REQUIRE_OK(kv_sst_builder_open(env, options, &model_identity, MODEL_FILE_NO, file,
-									  &b, &err),
+	KV_REQUIRE_OK(kv_sst_builder_open(env, options, &model_identity,
+									  MODEL_FILE_NO, file, &b, &err),
 				  &err);
 	for (i = 0; i < m->n; i++)
 	{
@@ -220,9 +219,10 @@ open_table(PosixEnv *penv, KvCache *cache, uint64_t size,
 	KvFile *file;
 	KvStatus status;
 
-	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE, KV_OPEN_READ, &file, err), err);
-	status = kv_sst_open(env, cache, &model_identity, MODEL_FILE_NO, file, size,
-						 override, sst, err);
+	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE, KV_OPEN_READ, &file, err),
+				  err);
+	status = kv_sst_open(env, cache, &model_identity, MODEL_FILE_NO, file,
+						 size, override, sst, err);
 	if (status != KV_OK)
 		env->ops->close(env, file);
 	return status;
@@ -251,8 +251,7 @@ versions_of(const Model *m, KvSlice key, size_t from)
 {
 	size_t n = 0;
 
-	while (from + n < m->n &&
-		   kv_slice_equal(row_key(&m->rows[from + n]), key))
+	while (from + n < m->n && kv_slice_equal(row_key(&m->rows[from + n]), key))
 		n++;
 	return n;
 }
@@ -267,8 +266,8 @@ check_get(KvSst *sst, const Model *m, KvSlice key, KvSstStats *stats)
 
 	if (n > 1 && kv_rand_below(2))
 		v.stop_after = n = 1 + kv_rand_below(n);
-	KV_CHECK_OK(
-		kv_sst_get(sst, key, kv_key_hash(key), visit, &v, stats, &err), &err);
+	KV_CHECK_OK(kv_sst_get(sst, key, kv_key_hash(key), visit, &v, stats, &err),
+				&err);
 	KV_CHECK_EQ(v.seen, n);
 }
 

@@ -34,9 +34,9 @@ check_shape(const Shape *s)
 
 	if (s->frames > 0)
 		area = new_cache(&cache, &penv->env, s->frames, s->frame);
-	KV_REQUIRE_OK(
-		open_table(penv, area ? &cache : NULL, summary.size, no_override, &sst, &err),
-		&err);
+	KV_REQUIRE_OK(open_table(penv, area ? &cache : NULL, summary.size,
+							 no_override, &sst, &err),
+				  &err);
 	KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
 	check_gets(sst, &m, s->max_key, s->alphabet);
 	check_scans(sst, &m, 0);
@@ -65,7 +65,7 @@ KV_TEST(model_comparison)
 		{20000, 16, 20, 26, 1024, 2048, 10, true, 40},
 		{20000, 40, 10, 2, 4096, 8192, 10, true, 1000},
 		{3000, 9, 30, 256, 1024, 1024, 0, false, 100}, /* no filter */
-		{3000, 300, 0, 1, 512, 1024, 10, true, 20}, /* long shared keys */
+		{3000, 300, 0, 1, 512, 1024, 10, true, 20},	   /* long shared keys */
 	};
 	size_t i;
 
@@ -86,8 +86,7 @@ static const KvSstOptions small_blocks = {512, 1024, 10, true};
 static const KvSstOptions usual = {8192, 16384, 10, true};
 
 static void
-set_row(Row *r, const char *key, size_t key_len, uint64_t csn,
-		size_t value_len)
+set_row(Row *r, const char *key, size_t key_len, uint64_t csn, size_t value_len)
 {
 	memset(r, 0, sizeof(*r));
 	r->key = malloc(key_len + 1);
@@ -110,8 +109,9 @@ check_model(Model *m, const KvSstOptions *options, size_t frames)
 	KvError err;
 	KvSst *sst;
 
-	KV_REQUIRE_OK(
-		open_table(penv, &cache, summary.size, no_override, &sst, &err), &err);
+	KV_REQUIRE_OK(open_table(penv, &cache, summary.size, no_override, &sst,
+							 &err),
+				  &err);
 	KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
 	check_gets(sst, m, 8, 4);
 	check_scans(sst, m, 0);
@@ -167,7 +167,10 @@ KV_TEST(many_versions)
 
 	/* of one key, over many blocks and index partitions, with neighbours */
 	for (i = 0; i < m.n; i++)
-		set_row(&m.rows[i], i < 10 ? "key" : i > 19990 ? "key2" : "key1",
+		set_row(&m.rows[i],
+				i < 10		? "key"
+				: i > 19990 ? "key2"
+							: "key1",
 				i < 10 ? 3 : 4, 100 + i, i % 20);
 	model_sort(&m);
 	{
@@ -177,9 +180,9 @@ KV_TEST(many_versions)
 		KvError err;
 		KvSst *sst;
 
-		KV_REQUIRE_OK(
-			open_table(penv, NULL, summary.size, no_override, &sst, &err),
-			&err);
+		KV_REQUIRE_OK(open_table(penv, NULL, summary.size, no_override, &sst,
+								 &err),
+					  &err);
 		KV_CHECK_OK(kv_sst_verify(sst, &err), &err);
 		check_get(sst, &m, kv_slice("key", 3), &stats);
 		check_get(sst, &m, kv_slice("key1", 4), &stats);
@@ -312,8 +315,7 @@ KV_TEST(no_memory)
 		KvStatus status;
 
 		penv->alloc_budget = budget;
-		status =
-			open_table(penv, NULL, summary.size, no_override, &sst, &err);
+		status = open_table(penv, NULL, summary.size, no_override, &sst, &err);
 		if (status == KV_OK)
 			status = kv_sst_iter(sst, 3000, &it, &err);
 		if (status == KV_OK)
@@ -370,8 +372,9 @@ KV_TEST(false_positives)
 	}
 	model_sort(&m);
 	summary = build_model(penv, &m, &usual);
-	KV_REQUIRE_OK(
-		open_table(penv, &cache, summary.size, no_override, &sst, &err), &err);
+	KV_REQUIRE_OK(open_table(penv, &cache, summary.size, no_override, &sst,
+							 &err),
+				  &err);
 	for (i = 0; i < m.n; i++)
 	{
 		m.rows[i].key[7] = 1; /* absent, and spread like those present */
@@ -380,8 +383,7 @@ KV_TEST(false_positives)
 							   &stats, &err),
 					&err);
 	}
-	rate = 1.0 -
-		   (double) stats.filter_negatives / (double) stats.filter_checks;
+	rate = 1.0 - (double) stats.filter_negatives / (double) stats.filter_checks;
 	KV_CHECK(stats.filter_checks > m.n - 100);
 	if (rate > 0.0125)
 		kv_test_fail(__FILE__, __LINE__, "false positives: %.2f %%",

@@ -76,8 +76,8 @@ kv_block_builder_cost(const KvBlockBuilder *b, const KvEntry *entry)
 
 	if (!starts_interval(b))
 	{
-		shared = shared_prefix(
-			kv_slice(b->last_key.data, b->last_key.len), entry->key);
+		shared = shared_prefix(kv_slice(b->last_key.data, b->last_key.len),
+							   entry->key);
 		restart = 0;
 	}
 	return KV_ENTRY_OVERHEAD + entry->key.len - shared + entry->value.len +
@@ -140,8 +140,7 @@ kv_block_builder_add(KvBlockBuilder *b, const KvEntry *entry)
 							   entry->value.len + KV_SORTED_RESTART +
 							   KV_SORTED_TAIL + KV_BLOCK_TRAILER))
 		return false;
-	if (restart &&
-		!kv_buffer_reserve(b->env, &b->restarts, RESTART_BYTES))
+	if (restart && !kv_buffer_reserve(b->env, &b->restarts, RESTART_BYTES))
 		return false;
 	if (b->last_key.cap < entry->key.len)
 	{
@@ -194,9 +193,9 @@ common_prefix(const KvBlockBuilder *b)
 
 	if (b->n_restarts == 0)
 		return 0;
-	return shared_prefix(
-		kv_slice(b->buf.data + kv_load_u32(r + 4), kv_load_u32(r + 8)),
-		kv_slice(b->last_key.data, b->last_key.len));
+	return shared_prefix(kv_slice(b->buf.data + kv_load_u32(r + 4),
+								  kv_load_u32(r + 8)),
+						 kv_slice(b->last_key.data, b->last_key.len));
 }
 
 KvSlice

@@ -15,9 +15,9 @@
 typedef struct KvBlockBuilder
 {
 	KvEnv *env;
-	uint32_t interval;	 /* entries from one restart point to the next */
-	KvBuffer buf;		 /* the entries; after finish the whole payload */
-	KvBuffer restarts;	 /* offset, key offset, key length: 4 bytes each */
+	uint32_t interval; /* entries from one restart point to the next */
+	KvBuffer buf;	   /* the entries; after finish the whole payload */
+	KvBuffer restarts; /* offset, key offset, key length: 4 bytes each */
 	KvBuffer last_key;
 	uint32_t entries;
 	uint32_t n_restarts;

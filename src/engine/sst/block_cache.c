@@ -41,11 +41,11 @@
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics are in shared memory");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are in shared memory");
 
-#define ALIGN		  64
-#define MIN_PER_PART  16
-#define MAX_STEPS	  64 /* of a finder in one chain */
-#define MAX_SWEEPS	  16 /* twice what a frame survives without hits */
-#define NO_FRAME	  0	 /* links are frame number + 1 */
+#define ALIGN		 64
+#define MIN_PER_PART 16
+#define MAX_STEPS	 64 /* of a finder in one chain */
+#define MAX_SWEEPS	 16 /* twice what a frame survives without hits */
+#define NO_FRAME	 0	/* links are frame number + 1 */
 
 /* The state of a frame. */
 #define PINS	0x000fffffu
@@ -71,7 +71,7 @@ typedef struct PartShared
 	uint32_t count;
 	uint32_t first_bucket;
 	uint32_t bucket_mask;
-	uint32_t hand; /* under the lock */
+	uint32_t hand;		   /* under the lock */
 	char pad1[ALIGN - 20]; /* what finders write is on a line of its own */
 	_Atomic uint64_t hits;
 	_Atomic uint64_t misses;
@@ -123,8 +123,8 @@ lay_out(Layout *l, uint32_t frames, uint32_t frame_bytes)
 	l->descs_off = align_up(l->buckets_off + (uint64_t) l->parts *
 												 l->buckets_per_part *
 												 sizeof(_Atomic uint32_t));
-	l->data_off =
-		align_up(l->descs_off + (uint64_t) frames * sizeof(FrameShared));
+	l->data_off = align_up(l->descs_off +
+						   (uint64_t) frames * sizeof(FrameShared));
 	l->end = l->data_off + (uint64_t) frames * frame_bytes;
 }
 
@@ -234,8 +234,8 @@ place_of(KvCacheShared *s, uint64_t file_no, uint64_t offset)
 	h ^= h >> 32;
 	place.part_no = (uint32_t) (h >> 56) & (s->parts - 1);
 	place.part = part_at(s, place.part_no);
-	place.bucket =
-		place.part->first_bucket + ((uint32_t) h & place.part->bucket_mask);
+	place.bucket = place.part->first_bucket +
+				   ((uint32_t) h & place.part->bucket_mask);
 	return place;
 }
 
@@ -250,8 +250,8 @@ static void
 unpin(FrameShared *f)
 {
 	/* release: pairs with the acquire of the claim that follows one day */
-	uint32_t old =
-		atomic_fetch_sub_explicit(&f->state, 1, memory_order_release);
+	uint32_t old = atomic_fetch_sub_explicit(&f->state, 1,
+											 memory_order_release);
 
 	KV_ASSERT((old & PINS) > 0);
 	(void) old;
@@ -274,8 +274,7 @@ try_pin(FrameShared *f, uint64_t file_no, uint64_t offset)
 	}
 	usage = old & KEEP ? USAGE : USAGE_1;
 	if ((old & usage) != usage)
-		(void) atomic_fetch_or_explicit(&f->state, usage,
-										memory_order_relaxed);
+		(void) atomic_fetch_or_explicit(&f->state, usage, memory_order_relaxed);
 	return true;
 }
 
@@ -363,14 +362,14 @@ unlink_locked(KvCache *cache, const Place *place, uint32_t frame)
 	assert_locked(cache, place->part_no);
 	while (atomic_load_explicit(link, memory_order_relaxed) != frame + 1)
 	{
-		KV_ASSERT(atomic_load_explicit(link, memory_order_relaxed) !=
-				  NO_FRAME);
-		link = &frame_at(s, atomic_load_explicit(link, memory_order_relaxed) -
-							   1)->next;
+		KV_ASSERT(atomic_load_explicit(link, memory_order_relaxed) != NO_FRAME);
+		link = &frame_at(s,
+						 atomic_load_explicit(link, memory_order_relaxed) - 1)
+					->next;
 	}
-	atomic_store_explicit(
-		link, atomic_load_explicit(&f->next, memory_order_relaxed),
-		memory_order_relaxed);
+	atomic_store_explicit(link,
+						  atomic_load_explicit(&f->next, memory_order_relaxed),
+						  memory_order_relaxed);
 }
 
 /*
@@ -390,10 +389,11 @@ sweep_locked(KvCache *cache, const Place *place, uint32_t frame, bool *pinned)
 		*pinned = (old & (PINS | CLAIMED)) != 0;
 		if (*pinned)
 			return false;
-		new = old & USAGE ? old - USAGE_1 : CLAIMED;
+		new = old &USAGE ? old - USAGE_1 : CLAIMED;
 		/* acquire: pairs with unpin, whose reads are then over */
-	} while (!atomic_compare_exchange_weak_explicit(
-		&f->state, &old, new, memory_order_acquire, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(&f->state, &old, new,
+													memory_order_acquire,
+													memory_order_relaxed));
 	if (new != CLAIMED)
 		return false;
 	if (old & VALID)
@@ -444,10 +444,10 @@ publish_locked(KvCache *cache, const Place *place, uint32_t frame, bool keep)
 	 * time, so the state is changed by adding: CLAIMED goes, VALID, usage
 	 * and our pin come.  release: the bytes and the identity come first.
 	 */
-	(void) atomic_fetch_add_explicit(
-		&f->state,
-		VALID + 1 + (keep ? KEEP + USAGE : 0) - CLAIMED,
-		memory_order_release);
+	(void) atomic_fetch_add_explicit(&f->state,
+									 VALID + 1 + (keep ? KEEP + USAGE : 0) -
+										 CLAIMED,
+									 memory_order_release);
 	atomic_store_explicit(head, frame + 1, memory_order_release);
 }
 
@@ -524,11 +524,11 @@ kv_cache_stats(const KvCache *cache, KvCacheStats *stats)
 		PartShared *part = part_at(s, i);
 
 		stats->hits += atomic_load_explicit(&part->hits, memory_order_relaxed);
-		stats->misses +=
-			atomic_load_explicit(&part->misses, memory_order_relaxed);
-		stats->evictions +=
-			atomic_load_explicit(&part->evictions, memory_order_relaxed);
-		stats->oversize +=
-			atomic_load_explicit(&part->oversize, memory_order_relaxed);
+		stats->misses += atomic_load_explicit(&part->misses,
+											  memory_order_relaxed);
+		stats->evictions += atomic_load_explicit(&part->evictions,
+												 memory_order_relaxed);
+		stats->oversize += atomic_load_explicit(&part->oversize,
+												memory_order_relaxed);
 	}
 }

@@ -90,8 +90,8 @@ decode_head(const char *p, const char *limit, EntryHead *h)
 	if (p != NULL)
 		p = get_varint(p, limit, &h->value_len);
 	h->rest = p;
-	return p != NULL && h->shared <= KV_MAX_KEY &&
-		   h->unshared <= KV_MAX_KEY && h->value_len <= KV_MAX_VALUE;
+	return p != NULL && h->shared <= KV_MAX_KEY && h->unshared <= KV_MAX_KEY &&
+		   h->value_len <= KV_MAX_VALUE;
 }
 
 bool
@@ -118,9 +118,8 @@ kv_block_parse(KvBlock *block, const char *data, size_t len)
 	block->first_key = NULL;
 	if (block->n_restarts == 0)
 		return block->limit == data && block->common == 0;
-	if (load_u32(block->offsets) != 0 ||
-		!decode_head(data, block->limit, &h) || h.shared != 0 ||
-		block->common > h.unshared)
+	if (load_u32(block->offsets) != 0 || !decode_head(data, block->limit, &h) ||
+		h.shared != 0 || block->common > h.unshared)
 		return false;
 	/* the first key's bytes come after its numbers: see decode() */
 	return true;
@@ -150,8 +149,7 @@ fail(KvCursor *c, KvStatus status)
 }
 
 /* Puts the key together; out of line: only the first use of a long key. */
-static bool __attribute__((noinline))
-make_room(KvCursor *c, size_t len)
+static bool __attribute__((noinline)) make_room(KvCursor *c, size_t len)
 {
 	bool in_buffer = c->entry.key.data == c->key.data;
 	size_t keep = in_buffer ? c->entry.key.len : 0;
@@ -201,8 +199,8 @@ decode_numbers(KvCursor *c, uint8_t meta, const char *p)
 		p = get_varint(p, limit, &v);
 		if (p == NULL)
 			return NULL;
-		e->expires_us =
-			(int64_t) (c->block.base_expiry + (uint64_t) kv_unzigzag(v));
+		e->expires_us = (int64_t) (c->block.base_expiry +
+								   (uint64_t) kv_unzigzag(v));
 	}
 	return p;
 }
@@ -411,8 +409,7 @@ restarts_up_to(KvCursor *c, KvSlice key, uint64_t csn)
 	p = key_prefix(key, block->common);
 	lo = count_prefixes(block, p, false);
 	hi = lo;
-	if (lo < block->n_restarts &&
-		load_be64(block->limit + (size_t) lo * 8) == p)
+	if (lo < block->n_restarts && load_be64(block->limit + (size_t) lo * 8) == p)
 		hi = count_prefixes(block, p, true);
 	while (lo < hi)
 	{

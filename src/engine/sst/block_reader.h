@@ -17,10 +17,10 @@
 typedef struct KvBlock
 {
 	const char *data;
-	const char *limit;	  /* after the last entry: the prefix array */
-	const char *offsets;  /* the offset array */
+	const char *limit;	 /* after the last entry: the prefix array */
+	const char *offsets; /* the offset array */
 	uint32_t n_restarts;
-	uint32_t common;	  /* all keys share that many bytes of the first */
+	uint32_t common;	   /* all keys share that many bytes of the first */
 	const char *first_key; /* common bytes of it may be read */
 	uint64_t base_csn, base_xid;
 	uint64_t base_expiry;

@@ -15,8 +15,8 @@
 
 #define KV_BLOOM_LINE 64
 /* After the lines: number of lines 4, probes 1, type 1, reserved 2. */
-#define KV_BLOOM_TAIL 8
-#define KV_BLOOM_TYPE 1
+#define KV_BLOOM_TAIL	  8
+#define KV_BLOOM_TYPE	  1
 #define KV_BLOOM_MAX_BITS 24
 
 /* Bytes of a filter for n keys. */

@@ -17,23 +17,23 @@ typedef struct KvSst KvSst; /* one open table, private to a process */
 
 typedef struct KvSstOptions
 {
-	uint32_t block_bytes;	/* target of a data block before compression */
-	uint32_t frame_bytes;	/* a block is cut before the entry that exceeds it */
-	uint32_t filter_bits;	/* per key; 0: no filter */
-	bool lz4;				/* when it saves at least 1/8 of a block */
+	uint32_t block_bytes; /* target of a data block before compression */
+	uint32_t frame_bytes; /* a block is cut before the entry that exceeds it */
+	uint32_t filter_bits; /* per key; 0: no filter */
+	bool lz4;			  /* when it saves at least 1/8 of a block */
 } KvSstOptions;
 
 /* What the builder knows at the end; goes into the MANIFEST. */
 typedef struct KvSstSummary
 {
-	uint64_t size;		 /* bytes of the file */
-	uint64_t digest;	 /* XXH3-64 of all of it */
+	uint64_t size;	 /* bytes of the file */
+	uint64_t digest; /* XXH3-64 of all of it */
 	uint64_t entries;
 	uint64_t tombstones;
 	uint64_t min_csn, max_csn;
-	uint64_t min_xid, max_xid; /* of the tagged versions; 0: none */
+	uint64_t min_xid, max_xid;		 /* of the tagged versions; 0: none */
 	uint64_t key_bytes, value_bytes; /* before compression */
-	int64_t oldest_expiry_us; /* 0: nothing expires */
+	int64_t oldest_expiry_us;		 /* 0: nothing expires */
 	KvSlice smallest, largest; /* keys; the builder's, until it is freed */
 } KvSstSummary;
 
@@ -75,8 +75,8 @@ typedef struct KvSstOverride
  */
 KvStatus kv_sst_open(KvEnv *env, KvCache *cache, const KvIdentity *identity,
 					 uint64_t file_no, KvFile *file, uint64_t size,
-					 KvSstOverride override, KvSst **sst, KvError *err)
-	KV_MUST_CHECK;
+					 KvSstOverride override, KvSst **sst,
+					 KvError *err) KV_MUST_CHECK;
 void kv_sst_close(KvSst *sst);
 
 /* Counters of one process, for EXPLAIN and the statistics. */
@@ -92,9 +92,8 @@ typedef struct KvSstStats
  * Entries have state KV_XACT_COMMITTED if xid is 0, else KV_XACT_IN_DOUBT
  * (the caller knows the file's doubtful xids).
  */
-KvStatus kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash,
-					KvVersionFn fn, void *arg, KvSstStats *stats,
-					KvError *err) KV_MUST_CHECK;
+KvStatus kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
+					void *arg, KvSstStats *stats, KvError *err) KV_MUST_CHECK;
 
 /*
  * readahead: bytes to read at once when blocks are read in order (0: one

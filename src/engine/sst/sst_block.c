@@ -159,8 +159,7 @@ fetch_private(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvBlockRef *ref,
 
 	ref->own = take_spare(sst);
 	if (status == KV_OK)
-		status =
-			kv_sst_decode_block(sst, h, kind, stored.data, &ref->own, err);
+		status = kv_sst_decode_block(sst, h, kind, stored.data, &ref->own, err);
 	give_spare(sst, &stored);
 	if (status != KV_OK)
 	{
@@ -240,8 +239,8 @@ kv_sst_open_block(KvSst *sst, KvBlockHandle h, KvBlockKind kind,
 				  KvBlockRef *ref, KvCursor *cursor, KvSstStats *stats,
 				  KvError *err)
 {
-	KvStatus status =
-		kv_sst_fetch(sst, h, kind, KV_FETCH_CACHE, ref, stats, err);
+	KvStatus status = kv_sst_fetch(sst, h, kind, KV_FETCH_CACHE, ref, stats,
+								   err);
 
 	if (status != KV_OK)
 		return status;

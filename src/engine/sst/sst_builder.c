@@ -35,7 +35,7 @@ typedef struct Separator
 /* Finished partitions that wait for the end of the data blocks. */
 typedef struct Pending
 {
-	KvBuffer buf; /* per partition: lengths 8 + 8, csn 8, key, payload */
+	KvBuffer buf;	 /* per partition: lengths 8 + 8, csn 8, key, payload */
 	Separator first; /* of the partition that is being filled */
 	uint64_t count;
 } Pending;
@@ -61,9 +61,9 @@ struct KvSstBuilder
 	Separator sep; /* of the data block that is being filled */
 	KvBlockBuilder index;
 	Pending indexes;
-	KvBuffer hashes;	   /* 8 bytes each; of the partition, then the block */
-	size_t filter_keys;	   /* hashes of blocks already in the partition */
-	size_t filter_max;	   /* keys that a partition may hold; 0: no filter */
+	KvBuffer hashes;	/* 8 bytes each; of the partition, then the block */
+	size_t filter_keys; /* hashes of blocks already in the partition */
+	size_t filter_max;	/* keys that a partition may hold; 0: no filter */
 	Pending filters;
 	KvBlockBuilder top; /* used at the end, for both directories */
 
@@ -208,8 +208,7 @@ start_block(KvSstBuilder *b, const KvEntry *entry)
 		key.len = 0; /* the first block's bound is below everything */
 	else
 	{
-		size_t min =
-			key.len < b->last_key.len ? key.len : b->last_key.len;
+		size_t min = key.len < b->last_key.len ? key.len : b->last_key.len;
 
 		while (n < min && key.data[n] == b->last_key.data[n])
 			n++;
@@ -266,8 +265,8 @@ end_index_partition(KvSstBuilder *b, KvError *err)
 
 	if (b->index.entries == 0)
 		return KV_OK;
-	status =
-		put_pending(b, &b->indexes, kv_block_builder_finish(&b->index), err);
+	status = put_pending(b, &b->indexes, kv_block_builder_finish(&b->index),
+						 err);
 	kv_block_builder_reset(&b->index);
 	return status;
 }
@@ -410,8 +409,8 @@ kv_sst_builder_open(KvEnv *env, const KvSstOptions *options,
 	kv_block_builder_init(&b->index, env, KV_INDEX_INTERVAL);
 	kv_block_builder_init(&b->top, env, KV_INDEX_INTERVAL);
 	if (options->filter_bits > 0)
-		b->filter_max =
-			kv_bloom_keys(options->frame_bytes, options->filter_bits);
+		b->filter_max = kv_bloom_keys(options->frame_bytes,
+									  options->filter_bits);
 	if (!allocate(b))
 	{
 		kv_sst_builder_free(b);
@@ -441,8 +440,7 @@ check_entry(const KvSstBuilder *b, const KvEntry *e, KvError *err)
 	if (b->props.entries > 0 &&
 		kv_entry_compare(kv_slice(b->last_key.data, b->last_key.len),
 						 b->last_csn, e->key, e->csn) >= 0)
-		return kv_fail(err, KV_INVALID,
-					   "entries of a table are out of order");
+		return kv_fail(err, KV_INVALID, "entries of a table are out of order");
 	return KV_OK;
 }
 
@@ -487,8 +485,7 @@ add_entry(KvSstBuilder *b, const KvEntry *e, KvError *err)
 	KvStatus status;
 
 	if (b->data.entries > 0 &&
-		kv_block_builder_size(&b->data) +
-				kv_block_builder_cost(&b->data, e) >
+		kv_block_builder_size(&b->data) + kv_block_builder_cost(&b->data, e) >
 			b->options.frame_bytes)
 	{
 		status = end_data_block(b, err);
@@ -534,9 +531,9 @@ kv_sst_builder_bytes(const KvSstBuilder *b)
 {
 	return b->out_off + b->out.len + kv_block_builder_size(&b->data) +
 		   b->indexes.buf.len + b->filters.buf.len +
-		   (b->filter_max > 0 ? kv_bloom_bytes(b->hashes.len / 8,
-											   b->options.filter_bits)
-							  : 0) +
+		   (b->filter_max > 0
+				? kv_bloom_bytes(b->hashes.len / 8, b->options.filter_bits)
+				: 0) +
 		   kv_block_builder_size(&b->index);
 }
 
@@ -587,8 +584,8 @@ write_end(KvSstBuilder *b, KvSstFooter *footer, KvError *err)
 
 	if (!kv_props_encode(b->env, &b->props, &payload))
 		return no_memory(b, err);
-	status = write_block(b, KV_BLOCK_PROPERTIES, &payload,
-						 &footer->properties, err);
+	status = write_block(b, KV_BLOCK_PROPERTIES, &payload, &footer->properties,
+						 err);
 	kv_buffer_free(b->env, &payload);
 	if (status != KV_OK)
 		return status;
@@ -618,11 +615,10 @@ finish(KvSstBuilder *b, KvError *err)
 	b->props.largest = kv_slice(b->last_key.data, b->last_key.len);
 	if (status == KV_OK && b->filters.count > 0)
 		status = write_partitions(b, &b->filters, KV_BLOCK_FILTER,
-								  KV_BLOCK_FILTER_DIR, &footer.filter_dir,
-								  err);
+								  KV_BLOCK_FILTER_DIR, &footer.filter_dir, err);
 	if (status == KV_OK)
-		status = write_partitions(b, &b->indexes, KV_BLOCK_INDEX,
-								  KV_BLOCK_TOP, &footer.top, err);
+		status = write_partitions(b, &b->indexes, KV_BLOCK_INDEX, KV_BLOCK_TOP,
+								  &footer.top, err);
 	return status != KV_OK ? status : write_end(b, &footer, err);
 }
 

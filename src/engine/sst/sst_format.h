@@ -58,12 +58,12 @@ typedef enum KvCompression
 #define KV_MAX_INTERVAL 256
 
 /* The first byte of an entry. */
-#define KV_META_KIND	   0x07 /* KvKind */
-#define KV_META_CSN_BASE   0x08 /* csn is the block's base */
-#define KV_META_CSN_DELTA  0x10 /* zigzag varint to add to the base; else 0 */
-#define KV_META_XID_BASE   0x20
-#define KV_META_XID_DELTA  0x40
-#define KV_META_RESERVED   0x80
+#define KV_META_KIND	  0x07 /* KvKind */
+#define KV_META_CSN_BASE  0x08 /* csn is the block's base */
+#define KV_META_CSN_DELTA 0x10 /* zigzag varint to add to the base; else 0 */
+#define KV_META_XID_BASE  0x20
+#define KV_META_XID_DELTA 0x40
+#define KV_META_RESERVED  0x80
 
 /* Longest entry without its key and value bytes: meta and six varints. */
 #define KV_ENTRY_OVERHEAD (1 + 6 * KV_VARINT_MAX)
@@ -95,10 +95,10 @@ typedef enum KvSstProperty
 	KV_PROP_VALUE_BYTES = 8,
 	KV_PROP_OLDEST_EXPIRY = 9, /* zigzag */
 	KV_PROP_DATA_BLOCKS = 10,
-	KV_PROP_DATA_END = 11,		 /* offset after the last data block */
+	KV_PROP_DATA_END = 11, /* offset after the last data block */
 	KV_PROP_INDEX_BLOCKS = 12,
 	KV_PROP_FILTER_BLOCKS = 13,
-	KV_PROP_BLOCK_BYTES = 14,	 /* what the builder was told */
+	KV_PROP_BLOCK_BYTES = 14, /* what the builder was told */
 	KV_PROP_FRAME_BYTES = 15,
 	KV_PROP_FILTER_BITS = 16,
 	/* bytes */

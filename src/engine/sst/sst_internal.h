@@ -71,8 +71,8 @@ void kv_sst_release(KvSst *sst, KvBlockRef *ref);
  * in memory; appends nothing, replaces out.
  */
 KvStatus kv_sst_decode_block(KvSst *sst, KvBlockHandle h, KvBlockKind kind,
-							 const char *stored, KvBuffer *out, KvError *err)
-	KV_MUST_CHECK;
+							 const char *stored, KvBuffer *out,
+							 KvError *err) KV_MUST_CHECK;
 /* false: no block can be there */
 bool kv_sst_handle_ok(const KvSst *sst, KvBlockHandle h);
 

@@ -59,8 +59,7 @@ copy_block(SstIter *it, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 {
 	KvSst *sst = it->sst;
 	KvBlockRef ref;
-	KvStatus status =
-		kv_sst_fetch(sst, h, kind, how, &ref, NULL, it->base.err);
+	KvStatus status = kv_sst_fetch(sst, h, kind, how, &ref, NULL, it->base.err);
 
 	if (status != KV_OK)
 		return status;
@@ -194,8 +193,7 @@ load_data(SstIter *it, Direction dir)
 	if (status == KV_OK &&
 		(!kv_cursor_open(&it->data, it->data_mem.data, it->data_mem.len) ||
 		 it->data.block.n_restarts == 0))
-		status =
-			kv_sst_bad_block(it->sst, h, it->data.status, it->base.err);
+		status = kv_sst_bad_block(it->sst, h, it->data.status, it->base.err);
 	if (status != KV_OK)
 	{
 		fail(it, status);
@@ -222,11 +220,9 @@ load_index(SstIter *it)
 							&it->index_mem);
 	it->index_at.size = 0;
 	if (status == KV_OK &&
-		(!kv_cursor_open(&it->index, it->index_mem.data,
-						 it->index_mem.len) ||
+		(!kv_cursor_open(&it->index, it->index_mem.data, it->index_mem.len) ||
 		 it->index.block.n_restarts == 0))
-		status =
-			kv_sst_bad_block(it->sst, h, it->index.status, it->base.err);
+		status = kv_sst_bad_block(it->sst, h, it->index.status, it->base.err);
 	if (status != KV_OK)
 	{
 		fail(it, status);
@@ -401,8 +397,8 @@ to_end(SstIter *it, Direction dir)
 	to_edge(&it->index, dir);
 	if (!it->index.valid)
 	{
-		fail(it, kv_sst_bad_block(it->sst, it->index_at, KV_CORRUPT,
-								  it->base.err));
+		fail(it,
+			 kv_sst_bad_block(it->sst, it->index_at, KV_CORRUPT, it->base.err));
 		return;
 	}
 	if (!load_data(it, dir))

@@ -14,7 +14,10 @@ typedef struct Number
 	size_t where; /* in KvSstProps */
 } Number;
 
-#define NUMBER(tag, field) {tag, offsetof(KvSstProps, field)}
+#define NUMBER(tag, field)                                                    \
+	{                                                                         \
+		tag, offsetof(KvSstProps, field)                                      \
+	}
 
 static const Number numbers[] = {
 	NUMBER(KV_PROP_ENTRIES, entries),
@@ -164,8 +167,7 @@ kv_footer_decode(const char *buf, uint64_t salt, uint64_t file_no,
 	if (kv_load_u64(buf + 64) != KV_FOOTER_MAGIC)
 		return kv_corrupt(err, file_no, at + 64,
 						  "table has no footer: cut short or overwritten");
-	if (kv_load_u64(buf + 72) !=
-		footer_checksum(buf, salt, file_no, file_size))
+	if (kv_load_u64(buf + 72) != footer_checksum(buf, salt, file_no, file_size))
 		return kv_corrupt(err, file_no, at, "wrong checksum of table footer");
 	if (f->file_size != file_size)
 		return kv_corrupt(err, file_no, at + 48,

@@ -39,7 +39,7 @@ typedef struct KvSstFooter
 void kv_footer_encode(const KvSstFooter *f, uint64_t salt, uint64_t file_no,
 					  char *buf);
 KvStatus kv_footer_decode(const char *buf, uint64_t salt, uint64_t file_no,
-						  uint64_t file_size, KvSstFooter *f, KvError *err)
-	KV_MUST_CHECK;
+						  uint64_t file_size, KvSstFooter *f,
+						  KvError *err) KV_MUST_CHECK;
 
 #endif /* KV_SST_META_H */

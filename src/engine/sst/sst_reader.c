@@ -23,8 +23,7 @@ read_exactly(KvSst *sst, char *buf, size_t len, uint64_t off, KvError *err)
 										   &got, err);
 
 	if (status == KV_OK && got != len)
-		return kv_corrupt(err, sst->file_no, off + got,
-						  "table is cut short");
+		return kv_corrupt(err, sst->file_no, off + got, "table is cut short");
 	return status;
 }
 
@@ -37,7 +36,8 @@ check_size(KvSst *sst, KvError *err)
 	if (status != KV_OK)
 		return status;
 	if (real != sst->size)
-		return kv_corrupt(err, sst->file_no, real < sst->size ? real : sst->size,
+		return kv_corrupt(err, sst->file_no,
+						  real < sst->size ? real : sst->size,
 						  "table has %" PRIu64 " bytes, expected %" PRIu64,
 						  real, sst->size);
 	if (real < KV_FILE_HEADER_BYTES + KV_FOOTER_BYTES)
@@ -52,8 +52,8 @@ load_resident(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvBuffer *mem,
 			  KvError *err)
 {
 	KvBlockRef ref;
-	KvStatus status =
-		kv_sst_fetch(sst, h, kind, KV_FETCH_DISK, &ref, NULL, err);
+	KvStatus status = kv_sst_fetch(sst, h, kind, KV_FETCH_DISK, &ref, NULL,
+								   err);
 
 	if (status != KV_OK)
 		return status;
@@ -263,12 +263,11 @@ visit_partition(KvSst *sst, KvBlockHandle at, KvSlice key, bool *first_block,
 			break;
 		status = kv_sst_handle_at(sst, index, &h, err);
 		if (status == KV_OK)
-			status = kv_sst_open_block(sst, h, KV_BLOCK_DATA, &ref,
-									   &sst->data, stats, err);
+			status = kv_sst_open_block(sst, h, KV_BLOCK_DATA, &ref, &sst->data,
+									   stats, err);
 		if (status != KV_OK)
 			break;
-		status =
-			visit_block(sst, h, key, *first_block, fn, arg, more, err);
+		status = visit_block(sst, h, key, *first_block, fn, arg, more, err);
 		kv_sst_release(sst, &ref);
 		*first_block = false;
 		if (*more)

@@ -60,9 +60,10 @@ check_frame(Verify *v)
 	status = sst->env->ops->pread(sst->env, sst->file, header_bytes,
 								  sizeof(header_bytes), 0, &got[0], v->err);
 	if (status == KV_OK)
-		status = sst->env->ops->pread(
-			sst->env, sst->file, footer_bytes, sizeof(footer_bytes),
-			sst->size - KV_FOOTER_BYTES, &got[1], v->err);
+		status = sst->env->ops->pread(sst->env, sst->file, footer_bytes,
+									  sizeof(footer_bytes),
+									  sst->size - KV_FOOTER_BYTES, &got[1],
+									  v->err);
 	if (status == KV_OK && got[1] != sizeof(footer_bytes))
 		status = wrong(v, sst->size - KV_FOOTER_BYTES, "table is cut short");
 	if (status == KV_OK)
@@ -132,8 +133,7 @@ check_key_in_filter(Verify *v, KvSlice key)
 	kv_cursor_floor(dir, key, UINT64_MAX);
 	if (!dir->valid)
 		return kv_sst_bad_block(sst, sst->footer.filter_dir,
-								dir->status == KV_OK ? KV_CORRUPT
-													 : dir->status,
+								dir->status == KV_OK ? KV_CORRUPT : dir->status,
 								v->err);
 	status = kv_sst_handle_at(sst, dir, &h, v->err);
 	if (status != KV_OK)
@@ -148,8 +148,7 @@ check_key_in_filter(Verify *v, KvSlice key)
 			return status;
 		v->filter_at = h;
 	}
-	if (!kv_bloom_may_contain(v->filter.data, v->filter.len,
-							  kv_key_hash(key)))
+	if (!kv_bloom_may_contain(v->filter.data, v->filter.len, kv_key_hash(key)))
 		return wrong(v, h.offset, "filter does not know a key of the table");
 	return KV_OK;
 }
@@ -318,16 +317,14 @@ compare_properties(Verify *v)
 	if (a->entries != b->entries || a->tombstones != b->tombstones ||
 		a->key_bytes != b->key_bytes || a->value_bytes != b->value_bytes)
 		return wrong(v, at, "counts differ from the table's properties");
-	if (a->data_blocks != b->data_blocks ||
-		a->index_blocks != b->index_blocks ||
+	if (a->data_blocks != b->data_blocks || a->index_blocks != b->index_blocks ||
 		a->filter_blocks != b->filter_blocks)
 		return wrong(v, at, "blocks differ from the table's properties");
 	if (a->min_csn != b->min_csn || a->max_csn != b->max_csn ||
 		a->min_xid != b->min_xid || a->max_xid != b->max_xid ||
 		a->oldest_expiry_us != b->oldest_expiry_us)
 		return wrong(v, at, "ranges differ from the table's properties");
-	if (!kv_slice_equal(kv_slice(v->last_key.data, v->last_key.len),
-						b->largest))
+	if (!kv_slice_equal(kv_slice(v->last_key.data, v->last_key.len), b->largest))
 		return wrong(v, at, "largest key differs from properties");
 	return KV_OK;
 }
