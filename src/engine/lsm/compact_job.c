@@ -86,7 +86,7 @@ kv_compact_abandon(KvDb *db)
 
 /* ---- the start of a job */
 
-/* A run whose transaction has not committed is not to be built upon. */
+/* A run whose transaction was rolled back is the worker's to remove. */
 static bool
 is_busy(KvDb *db, const KvFileSlot *f)
 {
@@ -96,8 +96,8 @@ is_busy(KvDb *db, const KvFileSlot *f)
 		return true;
 	probe.xid = f->meta.run_xid;
 	return probe.xid != 0 &&
-		   kv_known_state(db, &probe, kv_file_source(&f->meta)) !=
-			   KV_XACT_COMMITTED;
+		   kv_known_state(db, &probe, kv_file_source(&f->meta)) ==
+			   KV_XACT_ABORTED;
 }
 
 static void
@@ -162,8 +162,13 @@ claim_inputs(KvDb *db, const KvCompaction *c, const KvVersion *v,
 	job->move = c->kind == KV_PICK_MOVE;
 	env->ops->lock(env, KV_LOCK_VERSION, true);
 	for (i = 0; i < p->n && live; i++)
-		live = atomic_load_explicit(&kv_file_at(db, v->files[p->files[i]])->state,
-									memory_order_relaxed) == KV_FILE_LIVE;
+	{
+		const KvFileSlot *f = kv_file_at(db, v->files[p->files[i]]);
+
+		live = !f->compacting &&
+			   atomic_load_explicit(&f->state, memory_order_relaxed) ==
+				   KV_FILE_LIVE;
+	}
 	for (i = 0; i < p->n && live; i++)
 	{
 		KvFileSlot *f = kv_file_at(db, v->files[p->files[i]]);

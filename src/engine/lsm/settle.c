@@ -89,6 +89,20 @@ doubt_is_needed(KvDb *db, uint64_t xid)
 	return false;
 }
 
+/* Keeps the compactor away; false: it has the file already. */
+static bool
+claim(KvDb *db, KvFileSlot *f)
+{
+	KvEnv *env = db->env;
+	bool ours;
+
+	env->ops->lock(env, KV_LOCK_VERSION, true);
+	ours = !f->compacting;
+	f->compacting = true;
+	env->ops->unlock(env, KV_LOCK_VERSION);
+	return ours;
+}
+
 /* Runs whose transaction was rolled back leave the version. */
 static KvStatus
 remove_aborted_runs(KvDb *db, KvError *err)
@@ -98,6 +112,7 @@ remove_aborted_runs(KvDb *db, KvError *err)
 	uint32_t slots[64], n = 0, i, logged = 0;
 	KvVersionChange change = {0};
 	KvEdit edit = {0};
+	KvStatus st;
 
 	for (i = 0; i < s->config.max_files && n < 64; i++)
 	{
@@ -110,7 +125,8 @@ remove_aborted_runs(KvDb *db, KvError *err)
 			continue;
 		probe.xid = f->meta.run_xid;
 		if (kv_known_state(db, &probe, KV_FROM_DOUBTFUL_FILE) !=
-			KV_XACT_ABORTED)
+				KV_XACT_ABORTED ||
+			!claim(db, f))
 			continue;
 		if (f->in_manifest)
 			removes[logged++] = f->meta.file_no;
@@ -122,7 +138,10 @@ remove_aborted_runs(KvDb *db, KvError *err)
 	edit.n_removes = logged;
 	change.removes = slots;
 	change.n_removes = n;
-	return kv_commit_change(db, &edit, &change, err);
+	st = kv_commit_change(db, &edit, &change, err);
+	for (i = 0; st != KV_OK && i < n; i++)
+		kv_file_at(db, slots[i])->compacting = false;
+	return st;
 }
 
 /* Asks about the doubtful transactions of files; durable before visible. */
