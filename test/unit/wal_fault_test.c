@@ -307,7 +307,7 @@ KV_TEST(wal_add_without_memory)
  */
 KV_TEST(wal_survives_power_loss)
 {
-	int round, rounds = kv_test_long() ? 200000 : 4000, torn = 0;
+	int round, rounds = kv_test_long() ? 40000 : 4000, torn = 0;
 
 	for (round = 0; round < rounds && kv_test_failures() == 0; round++)
 	{
