@@ -290,7 +290,9 @@ kvlsm_sql_stats(PG_FUNCTION_ARGS)
 	add_int(&row, stats.cache_evictions);
 	add_int(&row, stats.cache_frames);
 	add_int(&row, stats.obsolete_files);
-	add_int(&row, stats.current_version - stats.oldest_pinned_version);
+	add_int(&row, stats.oldest_pinned_version == 0
+					  ? 0
+					  : stats.current_version - stats.oldest_pinned_version);
 	add_int(&row, stats.doubtful);
 	if (row.n != desc->natts)
 		elog(ERROR, "unexpected number of columns of kvlsm_stats");

@@ -161,6 +161,11 @@ kvlsm_map_allocate(KvDb *db, Oid relid, bool *own)
 	KvError err;
 	uint32 id;
 
+	id = lookup(db, key, own);
+	if (id != 0)
+		return id; /* the table is locked: it cannot change any more */
+
+	/* whoever allocates first must end before others look again */
 	kvlsm_lock_store(KV_SYSTEM_STORE, RowExclusiveLock);
 	kvlsm_lock_key(key);
 	id = lookup(db, key, own);

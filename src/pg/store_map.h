@@ -13,8 +13,8 @@
  */
 uint32 kvlsm_map_lookup(KvDb *db, Oid relid, bool *own);
 /*
- * As above, but allocates and maps an id if there is none; locks the map
- * entry to the end of the transaction.
+ * As above, but allocates and maps an id if there is none, with the map
+ * entry locked to the end of the transaction.
  */
 uint32 kvlsm_map_allocate(KvDb *db, Oid relid, bool *own);
 /* As kvlsm_map_lookup, for the planner: false instead of an error. */

@@ -210,7 +210,8 @@ kvlsm_value_text(KvSlice stored)
 	}
 	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 					errmsg("the value is binary"),
-					errhint("Use kv_get_bytes, or a bytea column.")));
+					errhint("Use kv_get_bytes, kv_get_json, kv_range_json or a "
+							"column of type bytea.")));
 	pg_unreachable();
 }
 
