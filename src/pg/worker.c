@@ -384,6 +384,8 @@ refuse(KvStatus status, const char *reason)
 	}
 	set_info(status, reason, hint);
 	set_phase(KVLSM_REFUSED);
+	/* without a slot nothing is kept any more: see keep_wal(), rmgr.c */
+	ReplicationSlotsComputeRequiredLSN();
 	ereport(LOG, (errmsg("kvlsm could not open its store: %s", reason),
 				  errhint("%s", hint)));
 	pgstat_report_activity(STATE_IDLE, "off, see the server log");
