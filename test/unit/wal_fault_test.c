@@ -285,6 +285,11 @@ KV_TEST(wal_add_without_memory)
 	setup(5);
 	KV_REQUIRE_OK(create(1, &w), &err);
 	KV_REQUIRE_OK(add(w, ++added, 10), &err);
+	/* the drainer begins anew */
+	kv_wal_discard(w);
+	KV_CHECK_EQ(kv_wal_pending(w), 0);
+	KV_CHECK_OK(kv_wal_write(w, &err), &err);
+	KV_REQUIRE_OK(add(w, 1, 10), &err);
 	sim_fail(sim, fault);
 	for (i = 0; i < 100; i++)
 		if (add(w, added + 1, 2000) == KV_OK)

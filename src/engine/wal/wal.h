@@ -96,6 +96,8 @@ size_t kv_wal_pending(const KvWalWriter *w); /* bytes collected */
  */
 KvStatus kv_wal_write(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
 KvStatus kv_wal_sync(KvWalWriter *w, KvError *err) KV_MUST_CHECK;
+/* Forgets what was collected and not written. */
+void kv_wal_discard(KvWalWriter *w);
 uint64_t kv_wal_length(const KvWalWriter *w); /* end of the last group */
 uint64_t kv_wal_segment(const KvWalWriter *w);
 /* Does not sync. */

@@ -263,6 +263,14 @@ kv_wal_pending(const KvWalWriter *w)
 	return w->len;
 }
 
+void
+kv_wal_discard(KvWalWriter *w)
+{
+	w->len = 0;
+	w->open = false;
+	w->max_lsn = 0;
+}
+
 KvStatus
 kv_wal_write(KvWalWriter *w, KvError *err)
 {
@@ -289,8 +297,7 @@ kv_wal_write(KvWalWriter *w, KvError *err)
 	if (status != KV_OK && !KV_BUG(wal_append_after_failure))
 		return poison(w, status, &why, err);
 	w->length += w->len;
-	w->len = 0;
-	w->max_lsn = 0;
+	kv_wal_discard(w);
 	if (w->cap > BUFFER_KEEP)
 	{
 		ops->free(w->env, w->buf);
