@@ -53,8 +53,7 @@ kvlsm_clock_startup(void)
 	bool found;
 	int i;
 
-	clock_shared =
-		ShmemInitStruct("kvlsm clocks", kvlsm_clock_bytes(), &found);
+	clock_shared = ShmemInitStruct("kvlsm clocks", kvlsm_clock_bytes(), &found);
 	if (found)
 		return;
 	pg_atomic_init_u64(&clock_shared->horizon, 0);
@@ -105,8 +104,7 @@ oldest_slot(TimestampTz oldest)
 
 	for (i = 0; i < slot_count(); i++)
 	{
-		TimestampTz t =
-			(TimestampTz) pg_atomic_read_u64(&clock_shared->slots[i]);
+		TimestampTz t = (TimestampTz) pg_atomic_read_u64(&clock_shared->slots[i]);
 
 		if (t != 0 && t < oldest)
 			oldest = t;

@@ -70,8 +70,9 @@ make_state(Relation rel, EState *estate)
 
 	kvlsm_layout_of(rel, &state->layout);
 	kvlsm_store_of_relation(RelationGetRelid(rel), true, &state->store);
-	state->row_context = AllocSetContextCreate(
-		estate->es_query_cxt, "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+	state->row_context = AllocSetContextCreate(estate->es_query_cxt,
+											   "kvlsm row",
+											   ALLOCSET_DEFAULT_SIZES);
 	return state;
 }
 
@@ -88,8 +89,8 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	{
 		Plan *subplan = outerPlanState(mtstate)->plan;
 
-		state->key_junk =
-			ExecFindJunkAttributeInTlist(subplan->targetlist, KEY_COLUMN);
+		state->key_junk = ExecFindJunkAttributeInTlist(subplan->targetlist,
+													   KEY_COLUMN);
 		if (!AttributeNumberIsValid(state->key_junk))
 			elog(ERROR, "the plan has no column \"%s\"", KEY_COLUMN);
 	}
@@ -105,8 +106,7 @@ begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts",
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
-	rinfo->ri_FdwState =
-		make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
+	rinfo->ri_FdwState = make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
 }
 
 static void
@@ -163,10 +163,9 @@ write_tombstone(KvSlice key)
 static void
 error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
 {
-	char *name =
-		psprintf("%s_kvkey", RelationGetRelationName(rel));
-	Form_pg_attribute att =
-		TupleDescAttr(RelationGetDescr(rel), layout->key_attno - 1);
+	char *name = psprintf("%s_kvkey", RelationGetRelationName(rel));
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+										  layout->key_attno - 1);
 	Oid output;
 	bool varlena;
 
@@ -175,8 +174,7 @@ error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key value violates unique constraint \"%s\"",
 					name),
-			 errdetail("Key (%s)=(%s) already exists.",
-					   NameStr(att->attname),
+			 errdetail("Key (%s)=(%s) already exists.", NameStr(att->attname),
 					   OidOutputFunctionCall(output, key)),
 			 errtableconstraint(rel, name)));
 }
@@ -270,8 +268,7 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 
 /* The old row, for RETURNING. */
 static void
-fill_slot(ModifyState *state, TupleTableSlot *slot, KvSlice key,
-		  KvSlice value)
+fill_slot(ModifyState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
 {
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true,
@@ -314,7 +311,7 @@ exec_truncate(List *rels, DropBehavior behavior, bool restart_seqs)
 {
 	ListCell *lc;
 
-	foreach(lc, rels)
+	foreach (lc, rels)
 	{
 		Relation rel = lfirst(lc);
 		Oid relid = RelationGetRelid(rel);

@@ -28,11 +28,10 @@ static const char *const table_options[] = {"key", "layout", "updatable",
 static void
 error_unknown(const char *name)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-			 errmsg("invalid option \"%s\"", name),
-			 errhint("Valid options of a kvlsm table are: key, layout, "
-					 "updatable, truncatable, batch_size.")));
+	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					errmsg("invalid option \"%s\"", name),
+					errhint("Valid options of a kvlsm table are: key, layout, "
+							"updatable, truncatable, batch_size.")));
 }
 
 static void
@@ -94,7 +93,7 @@ kvlsm_fdw_validator(PG_FUNCTION_ARGS)
 	Oid catalog = PG_GETARG_OID(1);
 	ListCell *lc;
 
-	foreach(lc, options)
+	foreach (lc, options)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
 
@@ -160,18 +159,18 @@ set_types(Relation rel, KvlsmLayout *layout)
 	layout->key_is_bytea = key_type == BYTEAOID;
 	switch (value_type)
 	{
-		case TEXTOID:
-			layout->value_tag = KVLSM_TAG_TEXT;
-			break;
-		case JSONBOID:
-			layout->value_tag = KVLSM_TAG_JSONB;
-			break;
-		case BYTEAOID:
-			layout->value_tag = KVLSM_TAG_BYTEA;
-			break;
-		default:
-			bad_columns(rel, "The value column must be of type jsonb, text "
-							 "or bytea.");
+	case TEXTOID:
+		layout->value_tag = KVLSM_TAG_TEXT;
+		break;
+	case JSONBOID:
+		layout->value_tag = KVLSM_TAG_JSONB;
+		break;
+	case BYTEAOID:
+		layout->value_tag = KVLSM_TAG_BYTEA;
+		break;
+	default:
+		bad_columns(rel, "The value column must be of type jsonb, text "
+						 "or bytea.");
 	}
 }
 
@@ -186,7 +185,7 @@ kvlsm_layout_of(Relation rel, KvlsmLayout *layout)
 	layout->updatable = true;
 	layout->truncatable = true;
 	layout->batch_size = DEFAULT_BATCH_SIZE;
-	foreach(lc, table->options)
+	foreach (lc, table->options)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
 
@@ -209,7 +208,7 @@ kvlsm_is_updatable(Oid relid)
 	ForeignTable *table = GetForeignTable(relid);
 	ListCell *lc;
 
-	foreach(lc, table->options)
+	foreach (lc, table->options)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
 
@@ -230,11 +229,11 @@ kvlsm_value_datum(const KvlsmLayout *layout, KvSlice value)
 {
 	switch (layout->value_tag)
 	{
-		case KVLSM_TAG_TEXT:
-			return kvlsm_value_text(value);
-		case KVLSM_TAG_JSONB:
-			return kvlsm_value_jsonb(value);
-		default:
-			return kvlsm_value_bytea(value);
+	case KVLSM_TAG_TEXT:
+		return kvlsm_value_text(value);
+	case KVLSM_TAG_JSONB:
+		return kvlsm_value_jsonb(value);
+	default:
+		return kvlsm_value_bytea(value);
 	}
 }

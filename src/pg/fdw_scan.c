@@ -101,12 +101,12 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	Cost startup = rel->baserestrictcost.startup;
 	Cost per_row = cpu_tuple_cost + ROW_OPERATORS * cpu_operator_cost +
 				   rel->baserestrictcost.per_tuple;
-	Cost total =
-		startup + seq_page_cost * rel->pages + per_row * rel->tuples;
+	Cost total = startup + seq_page_cost * rel->pages + per_row * rel->tuples;
 
-	add_path(rel, (Path *) create_foreignscan_path(
-					  root, rel, NULL, rel->rows, startup, total, NIL,
-					  rel->lateral_relids, NULL, NIL));
+	add_path(rel,
+			 (Path *) create_foreignscan_path(root, rel, NULL, rel->rows,
+											  startup, total, NIL,
+											  rel->lateral_relids, NULL, NIL));
 }
 
 static ForeignScan *
@@ -128,12 +128,11 @@ find_needed_columns(ForeignScanState *node, KvScanState *state)
 
 	pull_varattnos((Node *) plan->scan.plan.targetlist, relid, &used);
 	pull_varattnos((Node *) plan->scan.plan.qual, relid, &used);
-	state->need_key =
-		bms_is_member(whole_row, used) ||
-		bms_is_member(state->layout.key_attno + whole_row, used);
-	state->need_value =
-		bms_is_member(whole_row, used) ||
-		bms_is_member(state->layout.value_attno + whole_row, used);
+	state->need_key = bms_is_member(whole_row, used) ||
+					  bms_is_member(state->layout.key_attno + whole_row, used);
+	state->need_value = bms_is_member(whole_row, used) ||
+						bms_is_member(state->layout.value_attno + whole_row,
+									  used);
 	bms_free(used);
 }
 
@@ -150,11 +149,12 @@ begin_scan(ForeignScanState *node, int eflags)
 	find_needed_columns(node, state);
 	kvlsm_store_of_relation(RelationGetRelid(node->ss.ss_currentRelation),
 							false, &state->store);
-	state->scan_context =
-		AllocSetContextCreate(estate->es_query_cxt, "kvlsm scan",
-							  ALLOCSET_SMALL_SIZES);
-	state->row_context = AllocSetContextCreate(
-		estate->es_query_cxt, "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+	state->scan_context = AllocSetContextCreate(estate->es_query_cxt,
+												"kvlsm scan",
+												ALLOCSET_SMALL_SIZES);
+	state->row_context = AllocSetContextCreate(estate->es_query_cxt,
+											   "kvlsm row",
+											   ALLOCSET_DEFAULT_SIZES);
 }
 
 static void

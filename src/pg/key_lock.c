@@ -45,8 +45,7 @@ set_key_tag(LOCKTAG *tag, KvSlice key)
 	uint64 hash = hash_bytes_extended((const unsigned char *) key.data,
 									  (int) key.len, 0);
 
-	set_tag(tag, store_of_key(key), (uint32) hash,
-			(uint16) ((hash >> 32) | 1));
+	set_tag(tag, store_of_key(key), (uint32) hash, (uint16) ((hash >> 32) | 1));
 }
 
 void

@@ -96,10 +96,9 @@ kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value)
 		return false;
 	kvlsm_check(status, &err);
 	if (snapshot != NULL && !kvlsm_xid_visible(last_value.xid, snapshot))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent "
-						"update")));
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent "
+							   "update")));
 	*value = kv_slice(last_value.data, last_value.len);
 	return found;
 }

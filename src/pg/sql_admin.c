@@ -64,13 +64,13 @@ options_clause(Jsonb *options)
 			else if (v.type == jbvBool)
 				value = v.val.boolean ? "true" : "false";
 			else if (v.type == jbvNumeric)
-				value = DatumGetCString(DirectFunctionCall1(
-					numeric_out, NumericGetDatum(v.val.numeric)));
+				value =
+					DatumGetCString(DirectFunctionCall1(numeric_out,
+														NumericGetDatum(v.val.numeric)));
 			else
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("options must be strings, numbers or "
-								"booleans")));
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("options must be strings, numbers or "
+									   "booleans")));
 			appendStringInfoString(&sql, quote_literal_cstr(value));
 		}
 	}
@@ -92,8 +92,8 @@ kvlsm_sql_create_store(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		kvlsm_error_null("name");
-	name = makeRangeVarFromNameList(
-		textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	name =
+		makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
 	if (!PG_ARGISNULL(1))
 		options = options_clause(PG_GETARG_JSONB_P(1));
 	sql = psprintf("CREATE FOREIGN TABLE %s (key pg_catalog.text COLLATE "
@@ -148,7 +148,6 @@ kvlsm_sql_compact(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-
 /* Inside the engine: nothing here may raise but out of memory. */
 static bool
 report_file(void *arg, const char *file, const char *problem)
@@ -186,14 +185,14 @@ mode_name(KvMode mode)
 {
 	switch (mode)
 	{
-		case KV_MODE_STARTING:
-			return "starting";
-		case KV_MODE_NORMAL:
-			return "normal";
-		case KV_MODE_READONLY:
-			return "readonly";
-		case KV_MODE_OFF:
-			return "off";
+	case KV_MODE_STARTING:
+		return "starting";
+	case KV_MODE_NORMAL:
+		return "normal";
+	case KV_MODE_READONLY:
+		return "readonly";
+	case KV_MODE_OFF:
+		return "off";
 	}
 	return "unknown";
 }
@@ -208,13 +207,14 @@ levels_json(const KvStats *stats)
 	initStringInfo(&json);
 	for (i = 0; i < (int) lengthof(stats->files); i++)
 		if (stats->files[i] > 0)
-			appendStringInfo(
-				&json,
-				"%s{\"level\": %d, \"files\": " UINT64_FORMAT
-				", \"bytes\": " UINT64_FORMAT ", \"entries\": " UINT64_FORMAT
-				", \"tombstones\": " UINT64_FORMAT "}",
-				json.len == 0 ? "[" : ", ", i, stats->files[i],
-				stats->bytes[i], stats->entries[i], stats->tombstones[i]);
+			appendStringInfo(&json,
+							 "%s{\"level\": %d, \"files\": " UINT64_FORMAT
+							 ", \"bytes\": " UINT64_FORMAT
+							 ", \"entries\": " UINT64_FORMAT
+							 ", \"tombstones\": " UINT64_FORMAT "}",
+							 json.len == 0 ? "[" : ", ", i, stats->files[i],
+							 stats->bytes[i], stats->entries[i],
+							 stats->tombstones[i]);
 	appendStringInfoString(&json, json.len == 0 ? "[]" : "]");
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
@@ -296,7 +296,6 @@ kvlsm_sql_stats(PG_FUNCTION_ARGS)
 	add_int(&row, stats.doubtful);
 	if (row.n != desc->natts)
 		elog(ERROR, "unexpected number of columns of kvlsm_stats");
-	PG_RETURN_DATUM(
-		HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), row.values,
-										  row.nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  row.values, row.nulls)));
 }

@@ -76,17 +76,19 @@ item_expires_at(int item, JsonbValue *ttl)
 		return 0;
 	if (ttl->type == jbvString)
 	{
-		char *text =
-			pnstrdup(ttl->val.string.val, ttl->val.string.len);
+		char *text = pnstrdup(ttl->val.string.val, ttl->val.string.len);
 
-		interval = DatumGetIntervalP(DirectFunctionCall3(
-			interval_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
-			Int32GetDatum(-1)));
+		interval =
+			DatumGetIntervalP(DirectFunctionCall3(interval_in,
+												  CStringGetDatum(text),
+												  ObjectIdGetDatum(InvalidOid),
+												  Int32GetDatum(-1)));
 	}
 	else if (ttl->type == jbvNumeric)
 	{
-		double secs = DatumGetFloat8(DirectFunctionCall1(
-			numeric_float8, NumericGetDatum(ttl->val.numeric)));
+		double secs =
+			DatumGetFloat8(DirectFunctionCall1(numeric_float8,
+											   NumericGetDatum(ttl->val.numeric)));
 
 		if (!(secs > 0 && secs <= 1e11))
 			bad_item(item, "\"ttl\" must be greater than 0 and at most 1e11 "
@@ -148,8 +150,10 @@ put_item(const KvlsmStore *store, int item, JsonbValue *value)
 	if (key_field->val.string.len == 0)
 		bad_item(item, "field \"key\" must not be empty");
 
-	entry.expires_us = item_expires_at(
-		item, getKeyJsonValueFromContainer(object, "ttl", 3, &buf[2]));
+	entry.expires_us = item_expires_at(item,
+									   getKeyJsonValueFromContainer(object,
+																	"ttl", 3,
+																	&buf[2]));
 	entry.kind = entry.expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
 	kvlsm_make_key_from(&key, store->id, key_field->val.string.val,
 						key_field->val.string.len);
@@ -207,8 +211,7 @@ text_array(ArrayType *array, const char *what, Datum **elems, bool **nulls,
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("%s must be one-dimensional", what)));
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, elems, nulls,
-					  n);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, elems, nulls, n);
 }
 
 /* kv_put_many(keys, vals, store) */
@@ -235,10 +238,10 @@ kvlsm_sql_put_many(PG_FUNCTION_ARGS)
 	text_array(PG_GETARG_ARRAYTYPE_P(0), "keys", &keys, &key_nulls, &n);
 	text_array(PG_GETARG_ARRAYTYPE_P(1), "vals", &vals, &val_nulls, &vals_n);
 	if (n != vals_n)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("keys and vals differ in length"),
-						errdetail("There are %d keys and %d vals.", n,
-								  vals_n)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("keys and vals differ in length"),
+				 errdetail("There are %d keys and %d vals.", n, vals_n)));
 	check_batch_items(n);
 	kvlsm_open_store(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2),
 					 KVLSM_PUT, &store);
@@ -310,8 +313,7 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 				nulls[2] = false;
 			}
 		}
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-							 nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(per_row);

@@ -87,8 +87,7 @@ get(FunctionCallInfo fcinfo, KvSlice *value)
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_READ, &store);
 	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
-	return store.id != 0 &&
-		   kvlsm_lookup(key.slice, GetActiveSnapshot(), value);
+	return store.id != 0 && kvlsm_lookup(key.slice, GetActiveSnapshot(), value);
 }
 
 Datum

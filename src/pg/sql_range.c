@@ -166,8 +166,7 @@ read_rows(ReturnSetInfo *rsinfo, const KeyInterval *interval, bool reverse,
 		values[0] = kvlsm_key_text(entry.key);
 		values[1] = value_of(entry.value);
 		MemoryContextSwitchTo(outer);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-							 nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 		MemoryContextReset(per_row);
 	}
 	kvlsm_scan_close(scan);

@@ -30,8 +30,7 @@ static void
 bad_text(const char *why)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid percent-encoding"),
-					errdetail("%s", why)));
+					errmsg("invalid percent-encoding"), errdetail("%s", why)));
 }
 
 Datum

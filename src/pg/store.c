@@ -34,9 +34,9 @@ typedef struct StoreEntry
 {
 	Oid relid;
 	/* forgotten by invalidation */
-	bool known;		  /* it is a kvlsm table */
-	uint32 id;		  /* 0: not known */
-	Oid acl_role;	  /* for whom acl_granted holds */
+	bool known;	  /* it is a kvlsm table */
+	uint32 id;	  /* 0: not known */
+	Oid acl_role; /* for whom acl_granted holds */
 	AclMode acl_granted;
 	/* of this transaction */
 	bool own_id; /* id goes with its rollback */
@@ -137,8 +137,8 @@ resolve_default(LOCKMODE mode)
 
 	if (stores == NULL)
 		init_cache();
-	name = makeRangeVarFromNameList(
-		stringToQualifiedNameList(kvlsm_default_store));
+	name =
+		makeRangeVarFromNameList(stringToQualifiedNameList(kvlsm_default_store));
 	relid = RangeVarGetRelid(name, mode, true);
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -169,8 +169,8 @@ lock_entry(StoreEntry *entry, LOCKMODE mode)
 	if (entry->lock_epoch == lock_epoch && entry->locked >= mode)
 		return;
 	LockRelationOid(entry->relid, mode);
-	entry->locked =
-		entry->lock_epoch == lock_epoch ? Max(entry->locked, mode) : mode;
+	entry->locked = entry->lock_epoch == lock_epoch ? Max(entry->locked, mode)
+													: mode;
 	entry->lock_epoch = lock_epoch;
 }
 

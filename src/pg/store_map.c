@@ -34,9 +34,9 @@
 #include "utils/timestamp.h"
 #include "write_set.h"
 
-#define MAP_PREFIX 'M'
-#define MAP_KEY_BYTES (KV_STORE_PREFIX + 1 + 4 + 4)
-#define MAP_VALUE_BYTES (4 + 8)
+#define MAP_PREFIX		  'M'
+#define MAP_KEY_BYTES	  (KV_STORE_PREFIX + 1 + 4 + 4)
+#define MAP_VALUE_BYTES	  (4 + 8)
 #define DROPPED_KEY_BYTES (KV_STORE_PREFIX + 1 + 4)
 
 static object_access_hook_type prev_hook = NULL;
@@ -190,8 +190,7 @@ drop_entry(KvSlice key, uint32 id)
 	char mark[DROPPED_KEY_BYTES];
 
 	write_entry(key, KV_KIND_DELETE, NULL, 0);
-	write_entry(kv_slice(mark, kv_dropped_key(id, mark)), KV_KIND_PUT, NULL,
-				0);
+	write_entry(kv_slice(mark, kv_dropped_key(id, mark)), KV_KIND_PUT, NULL, 0);
 }
 
 void
@@ -227,12 +226,12 @@ kvlsm_map_drop_database(KvDb *db, Oid database)
 				&err);
 	while ((status = kv_scan_next(scan, &entry, &err)) == KV_OK)
 		if (entry.key.len == MAP_KEY_BYTES)
-			tables = lappend_oid(
-				tables, get_be32(entry.key.data + MAP_KEY_BYTES - 4));
+			tables = lappend_oid(tables,
+								 get_be32(entry.key.data + MAP_KEY_BYTES - 4));
 	kv_scan_close(scan);
 	if (status != KV_NOT_FOUND)
 		kvlsm_ereport(status, &err);
-	foreach(lc, tables)
+	foreach (lc, tables)
 		kvlsm_map_drop(db, database, lfirst_oid(lc));
 	list_free(tables);
 }
@@ -259,8 +258,8 @@ kvlsm_is_store(Oid relid)
 	if (proc->prolang == ClanguageId)
 	{
 		bool isnull;
-		Datum src =
-			SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		Datum src = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc,
+									&isnull);
 
 		result = !isnull &&
 				 strcmp(TextDatumGetCString(src), "kvlsm_fdw_handler") == 0;

@@ -30,10 +30,10 @@ kvlsm_error_null(const char *what)
 static void
 error_too_large(const char *what, size_t size, size_t limit)
 {
-	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					errmsg("%s is too large", what),
-					errdetail("It has %zu bytes, the limit is %zu.", size,
-							  limit)));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("%s is too large", what),
+			 errdetail("It has %zu bytes, the limit is %zu.", size, limit)));
 }
 
 static void
@@ -46,9 +46,9 @@ check_value_size(size_t size)
 static char *
 make_room(KvlsmBytes *out, size_t len)
 {
-	char *data =
-		len <= sizeof(out->local) ? out->local : MemoryContextAllocHuge(
-													 CurrentMemoryContext, len);
+	char *data = len <= sizeof(out->local)
+					 ? out->local
+					 : MemoryContextAllocHuge(CurrentMemoryContext, len);
 
 	out->slice = kv_slice(data, len);
 	return data;
@@ -198,20 +198,19 @@ kvlsm_value_text(KvSlice stored)
 
 	switch (split_value(stored, &payload))
 	{
-		case KVLSM_TAG_TEXT:
-			return make_varlena(payload);
-		case KVLSM_TAG_JSONB:
-			return CStringGetTextDatum(json_chars(payload));
-		case KVLSM_TAG_INT8:
-			return CStringGetTextDatum(
-				psprintf(INT64_FORMAT, int8_of(payload)));
-		case KVLSM_TAG_BYTEA:
-			break;
+	case KVLSM_TAG_TEXT:
+		return make_varlena(payload);
+	case KVLSM_TAG_JSONB:
+		return CStringGetTextDatum(json_chars(payload));
+	case KVLSM_TAG_INT8:
+		return CStringGetTextDatum(psprintf(INT64_FORMAT, int8_of(payload)));
+	case KVLSM_TAG_BYTEA:
+		break;
 	}
-	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("the value is binary"),
-					errhint("Use kv_get_bytes, kv_get_json, kv_range_json or a "
-							"column of type bytea.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("the value is binary"),
+			 errhint("Use kv_get_bytes, kv_get_json, kv_range_json or a "
+					 "column of type bytea.")));
 	pg_unreachable();
 }
 
@@ -239,9 +238,9 @@ kvlsm_value_jsonb(KvSlice stored)
 			int room = pg_b64_enc_len((int) payload.len);
 
 			scalar.val.string.val = palloc(room + 1);
-			scalar.val.string.len =
-				pg_b64_encode(payload.data, (int) payload.len,
-							  scalar.val.string.val, room);
+			scalar.val.string.len = pg_b64_encode(payload.data,
+												  (int) payload.len,
+												  scalar.val.string.val, room);
 		}
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(&scalar));
@@ -254,17 +253,17 @@ kvlsm_value_bytea(KvSlice stored)
 
 	switch (split_value(stored, &payload))
 	{
-		case KVLSM_TAG_TEXT:
-		case KVLSM_TAG_BYTEA:
-			break;
-		case KVLSM_TAG_JSONB:
-			payload.data = json_chars(payload);
-			payload.len = strlen(payload.data);
-			break;
-		case KVLSM_TAG_INT8:
-			payload.data = psprintf(INT64_FORMAT, int8_of(payload));
-			payload.len = strlen(payload.data);
-			break;
+	case KVLSM_TAG_TEXT:
+	case KVLSM_TAG_BYTEA:
+		break;
+	case KVLSM_TAG_JSONB:
+		payload.data = json_chars(payload);
+		payload.len = strlen(payload.data);
+		break;
+	case KVLSM_TAG_INT8:
+		payload.data = psprintf(INT64_FORMAT, int8_of(payload));
+		payload.len = strlen(payload.data);
+		break;
 	}
 	return make_varlena(payload);
 }
@@ -272,8 +271,8 @@ kvlsm_value_bytea(KvSlice stored)
 Datum
 kvlsm_key_bytea(KvSlice key)
 {
-	return make_varlena(
-		kv_slice(key.data + KV_STORE_PREFIX, key.len - KV_STORE_PREFIX));
+	return make_varlena(kv_slice(key.data + KV_STORE_PREFIX,
+								 key.len - KV_STORE_PREFIX));
 }
 
 Datum
@@ -295,9 +294,10 @@ int64
 kvlsm_expires_at(Interval *ttl)
 {
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
-	TimestampTz at = DatumGetTimestampTz(DirectFunctionCall2(
-		timestamptz_pl_interval, TimestampTzGetDatum(now),
-		IntervalPGetDatum(ttl)));
+	TimestampTz at =
+		DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												TimestampTzGetDatum(now),
+												IntervalPGetDatum(ttl)));
 
 	if (at <= now)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -69,8 +69,8 @@ ask_commit_log(TransactionId xid)
 
 	PG_TRY();
 	{
-		state =
-			TransactionIdDidCommit(xid) ? KV_XACT_COMMITTED : KV_XACT_ABORTED;
+		state = TransactionIdDidCommit(xid) ? KV_XACT_COMMITTED
+											: KV_XACT_ABORTED;
 	}
 	PG_CATCH();
 	{
@@ -158,8 +158,7 @@ visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 	if (xid >= xmin)
 	{
 		if (xid - xmin > PG_INT32_MAX)
-			return kv_corrupt(NULL, 0, 0,
-							  "transaction %llu lies in the future",
+			return kv_corrupt(NULL, 0, 0, "transaction %llu lies in the future",
 							  (unsigned long long) xid);
 		if (XidInMVCCSnapshot((TransactionId) xid, snapshot))
 			return KV_OK;

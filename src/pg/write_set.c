@@ -48,8 +48,7 @@ stamp_now(void)
 		uint32 room = stamp_room == 0 ? 64 : stamp_room * 2;
 
 		if (stamps == NULL)
-			stamps =
-				MemoryContextAlloc(TopMemoryContext, room * sizeof(Stamp));
+			stamps = MemoryContextAlloc(TopMemoryContext, room * sizeof(Stamp));
 		else
 			stamps = repalloc_huge(stamps, (Size) room * sizeof(Stamp));
 		stamp_room = room;
@@ -76,8 +75,9 @@ kvlsm_buffer_write(const KvEntry *entry)
 	kv_error_clear(&err);
 	if (write_set == NULL)
 	{
-		status = kv_write_set_open(
-			kvlsm_env(), (size_t) kvlsm_write_set_memory * 1024, &write_set);
+		status = kv_write_set_open(kvlsm_env(),
+								   (size_t) kvlsm_write_set_memory * 1024,
+								   &write_set);
 		kvlsm_check(status, &err);
 	}
 	status = kv_write_set_add(write_set, stamp, entry, &err);

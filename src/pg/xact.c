@@ -33,7 +33,7 @@
 /* What a commit under way holds; released by whichever end comes. */
 static struct
 {
-	KvDb *db;		/* NULL: nothing was logged */
+	KvDb *db; /* NULL: nothing was logged */
 	uint64 xid;
 	KvIter *iter;
 	KvIngest *ingest;
@@ -45,8 +45,7 @@ static KvIter *
 open_iter(KvWriteSet *set, KvError *err)
 {
 	kv_error_clear(err);
-	kvlsm_check(kv_write_set_iter(set, PG_UINT32_MAX, &commit_state.iter),
-				err);
+	kvlsm_check(kv_write_set_iter(set, PG_UINT32_MAX, &commit_state.iter), err);
 	commit_state.iter->err = err;
 	commit_state.iter->ops->first(commit_state.iter);
 	return commit_state.iter;
@@ -87,8 +86,7 @@ lock_one_store(KvIter *iter, int budget)
 	int keys = 0;
 
 	memcpy(start_bytes, iter->entry.key.data, iter->entry.key.len);
-	while (iter->valid && store_of(iter->entry.key) == store &&
-		   keys <= budget)
+	while (iter->valid && store_of(iter->entry.key) == store && keys <= budget)
 	{
 		keys++;
 		iter->ops->next(iter);
@@ -234,8 +232,7 @@ ingest_writes(KvIter *iter, KvError *err)
 	{
 		if (++n % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
-		kvlsm_check(kv_ingest_add(commit_state.ingest, &iter->entry, err),
-					err);
+		kvlsm_check(kv_ingest_add(commit_state.ingest, &iter->entry, err), err);
 	}
 	kvlsm_check(iter->status, err);
 	kvlsm_check(kv_ingest_finish(commit_state.ingest, err), err);
@@ -337,28 +334,27 @@ xact_event(XactEvent event, void *arg)
 {
 	switch (event)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-			commit_writes();
-			break;
-		case XACT_EVENT_PRE_PREPARE:
-			if (has_live_writes())
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot PREPARE a transaction that has "
-								"written to a kvlsm store"),
-						 errhint("Commit it in one phase.")));
-			break;
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_PREPARE:
-			end_writes(true);
-			break;
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-			end_writes(false);
-			break;
-		case XACT_EVENT_PARALLEL_PRE_COMMIT:
-			break;
+	case XACT_EVENT_PRE_COMMIT:
+		commit_writes();
+		break;
+	case XACT_EVENT_PRE_PREPARE:
+		if (has_live_writes())
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot PREPARE a transaction that has "
+								   "written to a kvlsm store"),
+							errhint("Commit it in one phase.")));
+		break;
+	case XACT_EVENT_COMMIT:
+	case XACT_EVENT_PARALLEL_COMMIT:
+	case XACT_EVENT_PREPARE:
+		end_writes(true);
+		break;
+	case XACT_EVENT_ABORT:
+	case XACT_EVENT_PARALLEL_ABORT:
+		end_writes(false);
+		break;
+	case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		break;
 	}
 }
 
