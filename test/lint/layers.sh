@@ -38,13 +38,14 @@ while IFS=: read -r file line text; do
 		engine/*/*) layer=${layer#engine/} layer=${layer%%/*} ;;
 		engine/*) layer=engine ;;
 	esac
-	inc=$(printf '%s' "$text" | sed 's/.*[<"]\(.*\)[>"].*/\1/')
+	inc=${text#*[<\"]}
+	inc=${inc%%[>\"]*}
 	if [ -e "src/$inc" ]; then
 		allowed "$layer" "$inc" ||
 			complain "$file:$line: $layer must not include $inc"
 	elif [ "$layer" = pg ] && [ -e "src/pg/$inc" ]; then
 		:
-	elif [ -e "$(dirname "$file")/$inc" ]; then
+	elif [ -e "${file%/*}/$inc" ]; then
 		complain "$file:$line: write $inc with its path below src"
 	elif [ "$layer" != pg ]; then
 		case $inc in

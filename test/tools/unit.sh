@@ -25,6 +25,7 @@ logs=$KV_ROOT/.build/logs/$name
 rm -rf "$logs"
 mkdir -p "$logs"
 
+programs=$(kv_make "${mk[@]}" list)
 if ! kv_make -k "${mk[@]}" programs; then
 	kv_say "not ok - $name: some programs do not compile"
 	failed=1
@@ -38,7 +39,6 @@ run_one() {
 }
 export -f run_one
 
-programs=$(kv_make "${mk[@]}" list)
 start=$SECONDS
 for p in $programs; do
 	[ -x "$p" ] && printf '%s %s\n' "$p" "$logs/$(basename "$p")"
