@@ -18,8 +18,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "engine/base/coding.h"
-
 #define PROGRESS_MS 10000
 
 typedef struct Applier
@@ -53,10 +51,10 @@ apply_record(Applier *a, KvError *err)
 	XLogReaderState *r = a->reader;
 	KvSlice data = kv_slice(XLogRecGetData(r), XLogRecGetDataLen(r));
 	uint64 xid = full_xid(a, XLogRecGetXid(r));
-	uint64_t first, offset;
+	uint64 first, offset;
 
 	a->records++;
-	if (!kv_get_u64(&data, &first))
+	if (!kvlsm_take_le64(&data, &first))
 		return kv_corrupt(err, 0, 0,
 						  "record at %X/%X of PostgreSQL's WAL is "
 						  "too short",
@@ -68,7 +66,7 @@ apply_record(Applier *a, KvError *err)
 	case KVLSM_XLOG_INGEST:
 		return kv_replay_ingest(a->db, r->EndRecPtr, xid, first, data, err);
 	case KVLSM_XLOG_FILE:
-		if (!kv_get_u64(&data, &offset))
+		if (!kvlsm_take_le64(&data, &offset))
 			break;
 		return kv_replay_file(a->db, first, offset, data, err);
 	}

@@ -207,6 +207,29 @@ void kvlsm_worker_sleep(long timeout_ms);
 #define KVLSM_XLOG_FILE 0x10   /* file number 8, offset 8, bytes */
 #define KVLSM_XLOG_INGEST 0x20 /* csn 8, then the reference payload */
 void kvlsm_register_rmgr(void);
+static inline void
+kvlsm_store_le64(char *p, uint64 v)
+{
+	int i;
+
+	for (i = 0; i < 8; i++)
+		p[i] = (char) (v >> (8 * i));
+}
+/* Takes one off the front; false if there are no 8 bytes. */
+static inline bool
+kvlsm_take_le64(KvSlice *in, uint64 *v)
+{
+	int i;
+
+	if (in->len < 8)
+		return false;
+	*v = 0;
+	for (i = 0; i < 8; i++)
+		*v |= (uint64) (uint8) in->data[i] << (8 * i);
+	in->data += 8;
+	in->len -= 8;
+	return true;
+}
 /* End LSN of the record.  Callable under KV_LOCK_LOG. */
 XLogRecPtr kvlsm_log_batch(uint64 csn, const void *payload, Size len);
 XLogRecPtr kvlsm_log_ingest(uint64 csn, const void *payload, Size len);

@@ -19,8 +19,6 @@
 #include "compat.h"
 #include "storage/latch.h"
 
-#include "engine/base/coding.h"
-
 static void
 redo(XLogReaderState *record)
 {
@@ -34,9 +32,9 @@ static void
 desc(StringInfo buf, XLogReaderState *record)
 {
 	KvSlice data = kv_slice(XLogRecGetData(record), XLogRecGetDataLen(record));
-	uint64_t first, second;
+	uint64 first, second;
 
-	if (!kv_get_u64(&data, &first))
+	if (!kvlsm_take_le64(&data, &first))
 		return;
 	switch (XLogRecGetInfo(record) & XLR_RMGR_INFO_MASK)
 	{
@@ -46,7 +44,7 @@ desc(StringInfo buf, XLogReaderState *record)
 						 (unsigned long long) first, data.len);
 		break;
 	case KVLSM_XLOG_FILE:
-		if (kv_get_u64(&data, &second))
+		if (kvlsm_take_le64(&data, &second))
 			appendStringInfo(buf, "file %llu, offset %llu, %zu bytes",
 							 (unsigned long long) first,
 							 (unsigned long long) second, data.len);
@@ -130,7 +128,7 @@ insert_with_csn(uint8 info, uint64 csn, const void *payload, Size len)
 {
 	char head[8];
 
-	kv_put_u64(head, csn);
+	kvlsm_store_le64(head, csn);
 	XLogBeginInsert();
 	XLogRegisterData(head, sizeof(head));
 	if (len > 0)
@@ -155,7 +153,8 @@ kvlsm_log_file_piece(uint64 file_no, uint64 offset, const void *bytes, Size len)
 {
 	char head[16];
 
-	kv_put_u64(kv_put_u64(head, file_no), offset);
+	kvlsm_store_le64(head, file_no);
+	kvlsm_store_le64(head + 8, offset);
 	XLogBeginInsert();
 	XLogRegisterData(head, sizeof(head));
 	XLogRegisterData((char *) bytes, len);
