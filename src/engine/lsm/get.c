@@ -167,7 +167,12 @@ kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 		st = ask_version(&g, v, key, err);
 		kv_version_release(db);
 		if (st == KV_RETRY)
-			continue; /* a memtable was flushed and reused meanwhile */
+		{
+			/* a memtable was reused meanwhile, or its writer stands still */
+			if (db->env->ops->poll(db->env))
+				return kv_fail(err, KV_INTERRUPTED, "interrupted");
+			continue;
+		}
 		if (st == KV_NO_MEMORY)
 			return kv_fail(err, st, "out of memory");
 		if (st != KV_OK)
