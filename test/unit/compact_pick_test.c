@@ -17,8 +17,8 @@
  *
  * L0 is compacted when it has 4 runs.  Other lines: "dropped 2 3" (stores),
  * "flushed 97" (csn up to which memtables were flushed), "before 9" (files
- * with smaller numbers may hold keys of dropped stores), "manual 9" (a
- * request covers files with smaller numbers).
+ * with smaller numbers may hold keys of dropped stores), "manual 9" (on
+ * request, files with smaller numbers go down) "from 1" (from that level).
  */
 #include "harness.h"
 
@@ -159,16 +159,19 @@ static const Scene scenes[] = {
 	 "merge L0: a-d#8 a-b#7 L1: c-d#1 -> L1"},
 	{"then all of L1, in one job if it fits",
 	 "manual 9\n"
+	 "from 1\n"
 	 "L1 a-b#5 c-d#6 x-z#7\n"
 	 "L2 a-f#1 g-h#2 y-z#3",
 	 "merge L1: a-b#5 c-d#6 x-z#7 L2: a-f#1 g-h#2 y-z#3 -> L2"},
 	{"and without reading what lies free",
 	 "manual 9\n"
+	 "from 1\n"
 	 "L1 a-b#5 c-d#6 x-z#7\n"
 	 "L2 g-h#2 y-z#3",
 	 "move L1: a-b#5 c-d#6 -> L2"},
 	{"levels between are crossed",
 	 "manual 9\n"
+	 "from 1\n"
 	 "L1 a-b#5\n"
 	 "L4 a-f#1",
 	 "move L1: a-b#5 -> L2"},
@@ -180,9 +183,10 @@ static const Scene scenes[] = {
 	 "nothing"},
 	{"at the bottom all that can be dropped is",
 	 "manual 9\n"
+	 "from 2\n"
 	 "L2 a-b#1 c-d#2t1 e-f#3y",
 	 "merge L2: c-d#2t1 -> L2"},
-	{"once", "manual 9\nL2 a-b#1 c-d#9t1 e-f#10y", "nothing"},
+	{"once", "manual 9\nfrom 2\nL2 a-b#1 c-d#9t1 e-f#10y", "nothing"},
 	{"a lonely L0 goes to L1",
 	 "manual 9\n"
 	 "L0 a-d#8 b-b#7",
@@ -300,6 +304,8 @@ parse_line(Drawing *d, char *line, int *level)
 			d->levels.dropped_before = v;
 		else if (strcmp(word, "manual") == 0)
 			d->levels.manual_before = v;
+		else if (strcmp(word, "from") == 0)
+			d->levels.manual_level = (int) v;
 		else
 			kv_test_die(__FILE__, __LINE__, word);
 	}
@@ -430,7 +436,10 @@ random_drawing(uint32_t n_l0, uint32_t n_deep)
 		d->levels.start[level + 1] = d->n;
 	}
 	if (kv_rand_below(3) == 0)
+	{
 		d->levels.manual_before = 1 + kv_rand_below(1000000);
+		d->levels.manual_level = (int) kv_rand_below(KV_LEVELS);
+	}
 	if (kv_rand_below(3) == 0)
 		d->levels.flushed_csn = 100000 - kv_rand_below(10);
 	return d;

@@ -118,14 +118,15 @@ static void
 run_compactor(TestDb *t)
 {
 	KvError err;
-	bool busy = true;
-	int rounds = 0;
+	bool busy;
+	uint64_t before;
 
-	while (busy && rounds++ < 1000)
+	do
 	{
+		before = t->penv->kicks[KV_KICK_COMPACTOR];
 		KV_CHECK_OK(kv_compact_step(t->db, UINT64_MAX, &busy, &err), &err);
 		test_work(t);
-	}
+	} while (busy || t->penv->kicks[KV_KICK_COMPACTOR] != before);
 }
 
 KV_TEST(sorted_input_is_moved_not_rewritten)

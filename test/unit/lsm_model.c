@@ -63,14 +63,12 @@ state_of_xid(void *arg, uint64_t xid)
 }
 
 static uint64_t
-first_unsettled(const Model *m)
+first_unsettled(Model *m)
 {
-	uint64_t xid;
-
-	for (xid = 1; xid < m->next_xid; xid++)
-		if (m->states[xid] == KV_XACT_IN_DOUBT)
-			return xid;
-	return m->next_xid;
+	while (m->first_unsettled < m->next_xid &&
+		   m->states[m->first_unsettled] != KV_XACT_IN_DOUBT)
+		m->first_unsettled++;
+	return m->first_unsettled;
 }
 
 static void
@@ -78,7 +76,7 @@ take_snapshot(Model *m, ModelSnapshot *s)
 {
 	uint64_t xid;
 
-	memset(s, 0, sizeof(*s));
+	memset(s->own, 0, sizeof(s->own));
 	s->live = true;
 	s->model = m;
 	s->max_csn = kv_snapshot_csn(m->t.db);
@@ -175,7 +173,7 @@ model_open(int n_keys)
 	m->t.penv->arg = m;
 	m->t.penv->clock_us = 1000000;
 	m->n_keys = n_keys;
-	m->next_xid = 1;
+	m->next_xid = m->first_unsettled = 1;
 	update_horizon(m);
 	KV_REQUIRE_OK(test_db_open(&m->t, &err), &err);
 	return m;

@@ -62,6 +62,7 @@ struct Model
 	ModelKey keys[MODEL_KEYS];
 	uint8_t states[MODEL_XIDS]; /* KvXactState */
 	uint64_t next_xid;
+	uint64_t first_unsettled; /* none below runs */
 	uint32_t next_value;
 	ModelSnapshot snapshots[MODEL_SNAPSHOTS];
 	ModelScan scans[MODEL_SCANS];

@@ -141,6 +141,7 @@ pick(KvDb *db, KvCompaction *c, const KvVersion *v, KvPick *out, KvError *err)
 	levels.n_dropped = c->n_dropped;
 	levels.dropped_before = db->dropped_before;
 	levels.manual_before = db->manual_before;
+	levels.manual_level = db->manual_level;
 	kv_compact_pick(&levels, out);
 	env->ops->free(env, files);
 	return KV_OK;
@@ -322,9 +323,17 @@ run(KvDb *db, uint64_t budget, KvError *err)
 
 /* ---- requests */
 
+static void
+start_level(KvDb *db, int level)
+{
+	db->manual_level = level;
+	db->manual_before = atomic_load_explicit(&db->shared->next_file_no,
+											 memory_order_relaxed);
+}
+
 /*
  * A request covers what was in memory when it came: its flush is waited for,
- * and then every file of that moment goes to the bottom.
+ * and then one level after the other goes down.
  */
 static void
 look_at_requests(KvDb *db)
@@ -345,16 +354,20 @@ look_at_requests(KvDb *db)
 	if (db->manual_before == 0 &&
 		atomic_load_explicit(&s->flush_done, memory_order_acquire) >=
 			db->manual_flush)
-		db->manual_before = atomic_load_explicit(&s->next_file_no,
-												 memory_order_relaxed);
+		start_level(db, 0);
 }
 
-/* Nothing was left to pick.  true: look again, for the next request. */
+/* Nothing was left to pick.  true: look again. */
 static bool
-request_served(KvDb *db)
+request_goes_on(KvDb *db)
 {
 	if (db->manual_before == 0)
 		return false;
+	if (db->manual_level < KV_LEVELS - 1)
+	{
+		start_level(db, db->manual_level + 1);
+		return true;
+	}
 	/* pairs with the acquire in kv_request_done */
 	atomic_store_explicit(&db->shared->compact_done, db->manual_ticket,
 						  memory_order_release);
@@ -390,7 +403,7 @@ kv_compact_step(KvDb *db, uint64_t budget, bool *busy, KvError *err)
 			return status;
 		if (!started)
 		{
-			*busy = request_served(db);
+			*busy = request_goes_on(db);
 			return KV_OK;
 		}
 	}

@@ -538,14 +538,10 @@ push_down(const KvLevels *l, int level, KvPick *pick)
 }
 
 static bool
-pick_manual(const KvLevels *l, KvPick *pick)
+pick_old_l0(const KvLevels *l, KvPick *pick)
 {
-	int level, deepest = 1;
 	uint32_t i;
 
-	for (level = 1; level < KV_LEVELS; level++)
-		if (level_count(l, level) > 0)
-			deepest = level;
 	for (i = l->start[0]; i < l->start[1]; i++)
 		if (l0_eligible(l, i) && meta_of(l, i)->file_no < l->manual_before &&
 			pick_l0(l, pick))
@@ -553,9 +549,21 @@ pick_manual(const KvLevels *l, KvPick *pick)
 			pick->why = "requested";
 			return true;
 		}
-	for (level = 1; level < deepest; level++)
-		if (push_down(l, level, pick))
-			return true;
+	return false;
+}
+
+static bool
+pick_manual(const KvLevels *l, KvPick *pick)
+{
+	int level, deepest = 1;
+
+	for (level = 1; level < KV_LEVELS; level++)
+		if (level_count(l, level) > 0)
+			deepest = level;
+	if (l->manual_level == 0)
+		return pick_old_l0(l, pick);
+	if (l->manual_level < deepest)
+		return push_down(l, l->manual_level, pick);
 	return pick_rewrite(l, deepest, l->manual_before, pick);
 }
 

@@ -46,10 +46,14 @@ typedef struct KvLevels
 	/* files with smaller numbers may hold keys of dropped[] unseen */
 	uint64_t dropped_before;
 	/*
-	 * Not 0: bring every file with a smaller number to the deepest level in
-	 * use, and rewrite those there that have something to drop.
+	 * manual_before not 0: somebody asked for everything to be compacted.
+	 * The level's files with smaller numbers go down by one; in the deepest
+	 * level in use those are rewritten that have something to drop.  When
+	 * that is NOTHING the caller goes on with the next level: so what one
+	 * step wrote is old for the next, and new data never keeps it going.
 	 */
 	uint64_t manual_before;
+	int manual_level;
 } KvLevels;
 
 typedef enum KvPickKind

@@ -236,8 +236,9 @@ struct KvDb
 
 	/* compactor only */
 	KvCompaction *compaction; /* NULL: none under way */
-	/* the request being served: its flush, files that it is about (0: wait) */
+	/* the request being served: its flush, its files (0: wait) and level */
 	uint64_t manual_ticket, manual_flush, manual_before;
+	int manual_level;
 	/* files with smaller numbers may hold keys of stores dropped since */
 	uint64_t dropped_before;
 	uint32_t dropped_known; /* length of the list at that time */
