@@ -13,31 +13,31 @@
 #include "engine/base/slice.h"
 #include "engine/base/status.h"
 
-#define KV_STORE_PREFIX 4			/* bytes of store id before the user key */
-#define KV_MAX_KEY (65535 + KV_STORE_PREFIX) /* hard cap, store id included */
-#define KV_MAX_VALUE ((1u << 30) - (1u << 20))
+#define KV_STORE_PREFIX 4 /* bytes of store id before the user key */
+#define KV_MAX_KEY		(65535 + KV_STORE_PREFIX) /* hard cap, store id included */
+#define KV_MAX_VALUE	((1u << 30) - (1u << 20))
 
 /* On disk: the numbers never change and are never reused. */
 typedef enum KvKind
 {
 	KV_KIND_PUT = 1,
-	KV_KIND_DELETE = 2,		/* a tombstone: value empty */
-	KV_KIND_PUT_EXPIRING = 3	/* expires_us is meaningful */
-	/* 4 is kept for range deletes */
+	KV_KIND_DELETE = 2,		 /* a tombstone: value empty */
+	KV_KIND_PUT_EXPIRING = 3 /* expires_us is meaningful */
+							 /* 4 is kept for range deletes */
 } KvKind;
 
 /* What is known about the transaction that wrote a version. */
 typedef enum KvXactState
 {
-	KV_XACT_IN_DOUBT = 0,	/* ask the host */
+	KV_XACT_IN_DOUBT = 0, /* ask the host */
 	KV_XACT_COMMITTED = 1,
 	KV_XACT_ABORTED = 2,
-	KV_XACT_UNKNOWN = 3		/* the host has forgotten: an error, no guess */
+	KV_XACT_UNKNOWN = 3 /* the host has forgotten: an error, no guess */
 } KvXactState;
 
 typedef struct KvEntry
 {
-	KvSlice key;		/* store id and user key */
+	KvSlice key; /* store id and user key */
 	KvSlice value;
 	uint64_t csn;		/* orders the versions of a key; 0: older than all */
 	uint64_t xid;		/* full transaction id; 0: every snapshot sees it */

@@ -15,8 +15,8 @@
 
 typedef struct KvFileHeader
 {
-	uint8_t kind;	 /* KvFileKind */
-	uint8_t version; /* format version of this kind */
+	uint8_t kind;	   /* KvFileKind */
+	uint8_t version;   /* format version of this kind */
 	uint32_t features; /* bits that a reader must know; 0 in version 1 */
 	KvIdentity identity;
 	uint64_t file_no;
@@ -28,10 +28,10 @@ void kv_file_header_encode(const KvFileHeader *h, char *buf);
  * Checks magic, kind, checksum, file number, then version and features
  * (KV_UNSUPPORTED) and system id (KV_FOREIGN).
  */
-KvStatus kv_file_header_decode(const char *buf, size_t len,
-							   KvFileKind kind, uint8_t max_version,
-							   const KvIdentity *identity, uint64_t file_no,
-							   KvFileHeader *h, KvError *err) KV_MUST_CHECK;
+KvStatus kv_file_header_decode(const char *buf, size_t len, KvFileKind kind,
+							   uint8_t max_version, const KvIdentity *identity,
+							   uint64_t file_no, KvFileHeader *h,
+							   KvError *err) KV_MUST_CHECK;
 
 uint64_t kv_checksum(uint64_t salt, uint64_t file_no, uint64_t offset,
 					 uint8_t kind, const void *data, size_t len);

@@ -38,10 +38,10 @@ typedef enum KvStatus
 typedef struct KvError
 {
 	KvStatus status;
-	int os_errno;		/* 0 if no system call was involved */
-	uint64_t file_no;	/* 0 if no numbered file was involved */
-	uint64_t offset;	/* byte offset in that file */
-	char message[256];	/* one line, no trailing newline, no user data */
+	int os_errno;	   /* 0 if no system call was involved */
+	uint64_t file_no;  /* 0 if no numbered file was involved */
+	uint64_t offset;   /* byte offset in that file */
+	char message[256]; /* one line, no trailing newline, no user data */
 } KvError;
 
 /*
@@ -53,8 +53,7 @@ KvStatus kv_fail(KvError *err, KvStatus status, const char *fmt, ...)
 
 /* The only source of KV_CORRUPT. */
 KvStatus kv_corrupt(KvError *err, uint64_t file_no, uint64_t offset,
-					const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+					const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 void kv_error_clear(KvError *err);
 const char *kv_status_name(KvStatus status);
