@@ -10,33 +10,33 @@
 #include "engine/base/coding.h"
 
 static void
-step(Model *m)
+step(LsmModel *m)
 {
 	switch (kv_rand_below(24))
 	{
 	case 0:
 	case 1:
 	case 2:
-		model_end_transaction(m);
+		lsm_end_transaction(m);
 		break;
 	case 3:
-		model_snapshot(m);
+		lsm_snapshot(m);
 		break;
 	case 4:
-		model_tick(m);
+		lsm_tick(m);
 		break;
 	case 5:
 	case 6:
-		model_worker(m);
+		lsm_worker(m);
 		break;
 	case 7:
 	case 8:
 	case 9:
-		model_compactor(m, 1 + kv_rand_below(20000));
+		lsm_compactor(m, 1 + kv_rand_below(20000));
 		break;
 	case 10:
 	case 11:
-		model_scan(m);
+		lsm_scan(m);
 		break;
 	case 12:
 		if (kv_rand_below(20) == 0)
@@ -44,26 +44,26 @@ step(Model *m)
 		else if (kv_rand_below(60) == 0)
 			(void) kv_request_compact(m->t.db);
 		else if (kv_rand_below(20) == 0)
-			model_ingest(m);
+			lsm_ingest(m);
 		else if (kv_rand_below(60) == 0)
 			kv_compact_abandon(m->t.db);
 		break;
 	default:
-		model_write(m);
+		lsm_write(m);
 		break;
 	}
 }
 
 /* Everything to the bottom, with nobody looking: only live rows remain. */
 static void
-check_at_rest(Model *m)
+check_at_rest(LsmModel *m)
 {
 	KvStats stats;
 	int level, levels = 0;
 	uint64_t entries = 0;
 
-	model_drop_readers(m);
-	model_end_all(m);
+	lsm_drop_readers(m);
+	lsm_end_all(m);
 	test_work(&m->t);
 	test_compact(&m->t);
 	kv_stats(m->t.db, &stats);
@@ -74,33 +74,33 @@ check_at_rest(Model *m)
 		KV_CHECK_EQ(stats.tombstones[level], 0);
 	}
 	KV_CHECK(levels <= 1);
-	KV_CHECK_EQ(entries, model_live_rows(m));
-	model_check(m);
-	model_verify(m);
+	KV_CHECK_EQ(entries, lsm_live_rows(m));
+	lsm_check(m);
+	lsm_verify(m);
 }
 
 static void
 live(int n_keys, int steps, bool restarts)
 {
-	Model *m = model_open(n_keys);
+	LsmModel *m = lsm_open(n_keys);
 	int i;
 
 	for (i = 0; i < steps && kv_test_failures() == 0; i++)
 	{
 		step(m);
 		if (i % 1500 == 1499)
-			model_check(m);
+			lsm_check(m);
 		if (i % 5000 == 4999)
-			model_verify(m);
+			lsm_verify(m);
 		if (restarts && kv_rand_below(3000) == 0)
 		{
-			model_restart(m, kv_rand_below(3) != 0);
-			model_check(m);
+			lsm_restart(m, kv_rand_below(3) != 0);
+			lsm_check(m);
 		}
 	}
 	if (kv_test_failures() == 0)
 		check_at_rest(m);
-	model_close(m);
+	lsm_close(m);
 }
 
 KV_TEST(few_keys_many_versions)
@@ -108,7 +108,7 @@ KV_TEST(few_keys_many_versions)
 	live(40, kv_test_long() ? 60000 : 8000, false);
 }
 
-KV_TEST(many_keys) { live(MODEL_KEYS, kv_test_long() ? 60000 : 10000, false); }
+KV_TEST(many_keys) { live(LSM_KEYS, kv_test_long() ? 60000 : 10000, false); }
 
 KV_TEST(with_restarts) { live(300, kv_test_long() ? 60000 : 10000, true); }
 
@@ -224,7 +224,7 @@ KV_TEST(dropped_stores_leave_the_disk)
 /* A compactor that fails in the middle leaves nothing behind. */
 KV_TEST(failures_leave_nothing_behind)
 {
-	Model *m = model_open(200);
+	LsmModel *m = lsm_open(200);
 	int i, failed = 0;
 
 	for (i = 0; i < 6000 && kv_test_failures() == 0; i++)
@@ -249,5 +249,5 @@ KV_TEST(failures_leave_nothing_behind)
 	KV_CHECK(failed > 10);
 	if (kv_test_failures() == 0)
 		check_at_rest(m);
-	model_close(m);
+	lsm_close(m);
 }

@@ -56,14 +56,14 @@ store_end(char *buf)
 static KvXactState
 state_of_xid(void *arg, uint64_t xid)
 {
-	Model *m = arg;
+	LsmModel *m = arg;
 
 	KV_REQUIRE(xid < m->next_xid);
 	return (KvXactState) m->states[xid];
 }
 
 static uint64_t
-first_unsettled(Model *m)
+first_unsettled(LsmModel *m)
 {
 	while (m->first_unsettled < m->next_xid &&
 		   m->states[m->first_unsettled] != KV_XACT_IN_DOUBT)
@@ -72,7 +72,7 @@ first_unsettled(Model *m)
 }
 
 static void
-take_snapshot(Model *m, ModelSnapshot *s)
+take_snapshot(LsmModel *m, LsmSnapshot *s)
 {
 	uint64_t xid;
 
@@ -88,7 +88,7 @@ take_snapshot(Model *m, ModelSnapshot *s)
 }
 
 static void
-include_in_horizon(KvHorizon *h, const ModelSnapshot *s)
+include_in_horizon(KvHorizon *h, const LsmSnapshot *s)
 {
 	if (s->first_unsettled < h->xid)
 		h->xid = s->first_unsettled;
@@ -99,15 +99,15 @@ include_in_horizon(KvHorizon *h, const ModelSnapshot *s)
 }
 
 static void
-update_horizon(Model *m)
+update_horizon(LsmModel *m)
 {
 	KvHorizon h = {first_unsettled(m), UINT64_MAX, m->t.penv->clock_us};
 	int i;
 
-	for (i = 0; i < MODEL_SNAPSHOTS; i++)
+	for (i = 0; i < LSM_SNAPSHOTS; i++)
 		if (m->snapshots[i].live)
 			include_in_horizon(&h, &m->snapshots[i]);
-	for (i = 0; i < MODEL_SCANS; i++)
+	for (i = 0; i < LSM_SCANS; i++)
 		if (m->scans[i].scan != NULL)
 			include_in_horizon(&h, &m->scans[i].snapshot);
 	m->t.penv->horizon = h;
@@ -116,7 +116,7 @@ update_horizon(Model *m)
 static KvStatus
 snapshot_sees(void *arg, uint64_t xid, KvXactState state, bool *visible)
 {
-	const ModelSnapshot *s = arg;
+	const LsmSnapshot *s = arg;
 	KvXactState truth = (KvXactState) s->model->states[xid];
 
 	/* the engine may not know yet, but never says what is not true */
@@ -126,7 +126,7 @@ snapshot_sees(void *arg, uint64_t xid, KvXactState state, bool *visible)
 }
 
 static KvReadView
-view_of(ModelSnapshot *s)
+view_of(LsmSnapshot *s)
 {
 	KvReadView view = {s->max_csn, snapshot_sees, s, s->now_us};
 
@@ -134,15 +134,15 @@ view_of(ModelSnapshot *s)
 }
 
 /* The version of a key that a snapshot must see as a row, or NULL. */
-static const ModelVersion *
-expected(const Model *m, const ModelSnapshot *s, int key)
+static const LsmVersion *
+expected(const LsmModel *m, const LsmSnapshot *s, int key)
 {
-	const ModelKey *k = &m->keys[key];
+	const LsmKey *k = &m->keys[key];
 	uint32_t i;
 
 	for (i = k->n; i-- > 0;)
 	{
-		const ModelVersion *v = &k->versions[i];
+		const LsmVersion *v = &k->versions[i];
 
 		if (v->csn > s->max_csn || (v->xid != 0 && !s->sees[v->xid]))
 			continue;
@@ -156,13 +156,13 @@ expected(const Model *m, const ModelSnapshot *s, int key)
 
 /* ---- opening and closing */
 
-Model *
-model_open(int n_keys)
+LsmModel *
+lsm_open(int n_keys)
 {
-	Model *m = calloc(1, sizeof(*m));
+	LsmModel *m = calloc(1, sizeof(*m));
 	KvError err;
 
-	KV_REQUIRE(m != NULL && n_keys <= MODEL_KEYS);
+	KV_REQUIRE(m != NULL && n_keys <= LSM_KEYS);
 	test_db_init(&m->t);
 	m->t.config.file_bytes = 4 << 10;
 	m->t.config.level_bytes = 16 << 10;
@@ -180,7 +180,7 @@ model_open(int n_keys)
 }
 
 static void
-close_scan(Model *m, ModelScan *s)
+close_scan(LsmModel *m, LsmScan *s)
 {
 	if (s->scan == NULL)
 		return;
@@ -193,19 +193,19 @@ close_scan(Model *m, ModelScan *s)
 }
 
 void
-model_drop_readers(Model *m)
+lsm_drop_readers(LsmModel *m)
 {
 	int i;
 
-	for (i = 0; i < MODEL_SNAPSHOTS; i++)
+	for (i = 0; i < LSM_SNAPSHOTS; i++)
 		m->snapshots[i].live = false;
-	for (i = 0; i < MODEL_SCANS; i++)
+	for (i = 0; i < LSM_SCANS; i++)
 		close_scan(m, &m->scans[i]);
 	update_horizon(m);
 }
 
 void
-model_end_all(Model *m)
+lsm_end_all(LsmModel *m)
 {
 	uint64_t xid;
 
@@ -217,13 +217,13 @@ model_end_all(Model *m)
 }
 
 void
-model_restart(Model *m, bool kill)
+lsm_restart(LsmModel *m, bool kill)
 {
 	KvError err;
 
-	model_drop_readers(m);
+	lsm_drop_readers(m);
 	/* the host's own recovery has ended them */
-	model_end_all(m);
+	lsm_end_all(m);
 	if (kill)
 	{
 		KV_CHECK_OK(kv_sync_log(m->t.db, &err), &err);
@@ -235,13 +235,13 @@ model_restart(Model *m, bool kill)
 }
 
 void
-model_close(Model *m)
+lsm_close(LsmModel *m)
 {
 	int i;
 
-	model_drop_readers(m);
+	lsm_drop_readers(m);
 	test_db_free(&m->t);
-	for (i = 0; i < MODEL_KEYS; i++)
+	for (i = 0; i < LSM_KEYS; i++)
 		free(m->keys[i].versions);
 	free(m);
 }
@@ -249,9 +249,9 @@ model_close(Model *m)
 /* ---- writing */
 
 static void
-remember(Model *m, int key, const ModelVersion *v)
+remember(LsmModel *m, int key, const LsmVersion *v)
 {
-	ModelKey *k = &m->keys[key];
+	LsmKey *k = &m->keys[key];
 
 	if (k->n == k->cap)
 	{
@@ -263,7 +263,7 @@ remember(Model *m, int key, const ModelVersion *v)
 }
 
 static uint64_t
-some_xid(Model *m)
+some_xid(LsmModel *m)
 {
 	uint64_t xid;
 
@@ -276,13 +276,14 @@ some_xid(Model *m)
 		if (m->states[xid] == KV_XACT_IN_DOUBT)
 			return xid;
 	}
-	KV_REQUIRE(m->next_xid < MODEL_XIDS);
+	KV_REQUIRE(m->next_xid < LSM_XIDS);
 	m->states[m->next_xid] = KV_XACT_IN_DOUBT;
 	return m->next_xid++;
 }
 
 static KvEntry
-random_entry(Model *m, int key, ModelVersion *v, char *key_buf, char *value_buf)
+random_entry(LsmModel *m, int key, LsmVersion *v, char *key_buf,
+			 char *value_buf)
 {
 	KvEntry e = {0};
 
@@ -302,12 +303,12 @@ random_entry(Model *m, int key, ModelVersion *v, char *key_buf, char *value_buf)
 }
 
 void
-model_write(Model *m)
+lsm_write(LsmModel *m)
 {
 	int n = 1 + (int) kv_rand_below(8), i, key;
 	int stride = 1 + (int) kv_rand_below((uint64_t) m->n_keys / 10);
 	KvWrite w = {NULL, some_xid(m), NULL, NULL};
-	ModelVersion v[8];
+	LsmVersion v[8];
 	int keys[8];
 	char key_buf[KEY_CAP], value_buf[MAX_VALUE];
 	KvBatch batch = {0};
@@ -330,8 +331,8 @@ model_write(Model *m)
 	while ((st = kv_write(m->t.db, &w, &csn, &err)) == KV_STALLED &&
 		   tries++ < 10000)
 	{
-		model_worker(m);
-		model_compactor(m, UINT64_MAX);
+		lsm_worker(m);
+		lsm_compactor(m, UINT64_MAX);
 	}
 	KV_REQUIRE_OK(st, &err);
 	for (i = 0; i < n; i++)
@@ -344,10 +345,10 @@ model_write(Model *m)
 }
 
 void
-model_ingest(Model *m)
+lsm_ingest(LsmModel *m)
 {
-	static ModelVersion v[MODEL_KEYS];
-	static int keys[MODEL_KEYS];
+	static LsmVersion v[LSM_KEYS];
+	static int keys[LSM_KEYS];
 	char key_buf[KEY_CAP], value_buf[MAX_VALUE];
 	uint64_t xid = some_xid(m), csn;
 	int n = 0, key, i, tries = 0;
@@ -371,8 +372,8 @@ model_ingest(Model *m)
 			   KV_STALLED &&
 		   tries++ < 10000)
 	{
-		model_worker(m);
-		model_compactor(m, UINT64_MAX);
+		lsm_worker(m);
+		lsm_compactor(m, UINT64_MAX);
 	}
 	KV_REQUIRE_OK(st, &err);
 	for (i = 0; i < n; i++)
@@ -384,7 +385,7 @@ model_ingest(Model *m)
 }
 
 void
-model_end_transaction(Model *m)
+lsm_end_transaction(LsmModel *m)
 {
 	uint64_t xid = first_unsettled(m) + kv_rand_below(4);
 	bool committed = kv_rand_below(4) != 0;
@@ -398,9 +399,9 @@ model_end_transaction(Model *m)
 }
 
 void
-model_snapshot(Model *m)
+lsm_snapshot(LsmModel *m)
 {
-	ModelSnapshot *s = &m->snapshots[kv_rand_below(MODEL_SNAPSHOTS)];
+	LsmSnapshot *s = &m->snapshots[kv_rand_below(LSM_SNAPSHOTS)];
 
 	if (s->live)
 		s->live = false;
@@ -410,7 +411,7 @@ model_snapshot(Model *m)
 }
 
 void
-model_tick(Model *m)
+lsm_tick(LsmModel *m)
 {
 	m->t.penv->clock_us += (int64_t) kv_rand_below(40);
 	update_horizon(m);
@@ -419,7 +420,7 @@ model_tick(Model *m)
 /* ---- the background */
 
 void
-model_worker(Model *m)
+lsm_worker(LsmModel *m)
 {
 	KvWork work;
 	KvError err;
@@ -428,7 +429,7 @@ model_worker(Model *m)
 }
 
 void
-model_compactor(Model *m, uint64_t budget)
+lsm_compactor(LsmModel *m, uint64_t budget)
 {
 	bool busy;
 	KvError err;
@@ -441,7 +442,7 @@ model_compactor(Model *m, uint64_t budget)
 /* ---- reading */
 
 static void
-check_row(const ModelVersion *v, bool own, int key, KvSlice value)
+check_row(const LsmVersion *v, bool own, int key, KvSlice value)
 {
 	char buf[MAX_VALUE];
 
@@ -454,7 +455,7 @@ check_row(const ModelVersion *v, bool own, int key, KvSlice value)
 }
 
 static bool
-is_row(const Model *m, const ModelSnapshot *s, int key)
+is_row(const LsmModel *m, const LsmSnapshot *s, int key)
 {
 	if (s->own[key] != 0)
 		return s->own[key] == 1;
@@ -463,7 +464,7 @@ is_row(const Model *m, const ModelSnapshot *s, int key)
 
 /* Own writes of a transaction over some keys. */
 static KvIter *
-random_overlay(Model *m, ModelSnapshot *s, KvWriteSet **ws)
+random_overlay(LsmModel *m, LsmSnapshot *s, KvWriteSet **ws)
 {
 	char key_buf[KEY_CAP];
 	KvIter *it;
@@ -491,7 +492,7 @@ random_overlay(Model *m, ModelSnapshot *s, KvWriteSet **ws)
 }
 
 static void
-open_scan(Model *m, ModelScan *s)
+open_scan(LsmModel *m, LsmScan *s)
 {
 	char low[KEY_CAP], high[KEY_CAP];
 	KvSlice lower = {NULL, 0}, upper = store_end(high);
@@ -524,7 +525,7 @@ open_scan(Model *m, ModelScan *s)
 
 /* One row, or the end.  false: closed */
 static bool
-read_scan(Model *m, ModelScan *s)
+read_scan(LsmModel *m, LsmScan *s)
 {
 	int step = s->reverse ? -1 : 1;
 	char key_buf[KEY_CAP];
@@ -554,9 +555,9 @@ read_scan(Model *m, ModelScan *s)
 }
 
 void
-model_scan(Model *m)
+lsm_scan(LsmModel *m)
 {
-	ModelScan *s = &m->scans[kv_rand_below(MODEL_SCANS)];
+	LsmScan *s = &m->scans[kv_rand_below(LSM_SCANS)];
 	uint64_t rows = kv_rand_below(30);
 
 	if (s->scan == NULL)
@@ -571,7 +572,7 @@ model_scan(Model *m)
 }
 
 static void
-check_gets(Model *m, ModelSnapshot *s)
+check_gets(LsmModel *m, LsmSnapshot *s)
 {
 	KvReadView view = view_of(s);
 	KvValue value = {0};
@@ -583,7 +584,7 @@ check_gets(Model *m, ModelSnapshot *s)
 	{
 		KvStatus st = kv_get(m->t.db, &view, key_of(key, key_buf), &value,
 							 &err);
-		const ModelVersion *v = expected(m, s, key);
+		const LsmVersion *v = expected(m, s, key);
 
 		if (v == NULL)
 			KV_CHECK_STATUS(st, KV_NOT_FOUND);
@@ -594,10 +595,10 @@ check_gets(Model *m, ModelSnapshot *s)
 }
 
 static void
-check_scan(Model *m, const ModelSnapshot *snapshot, bool reverse, bool rewind)
+check_scan(LsmModel *m, const LsmSnapshot *snapshot, bool reverse, bool rewind)
 {
 	char high[KEY_CAP];
-	ModelScan s = {0};
+	LsmScan s = {0};
 	KvReadView view;
 	KvError err;
 	int i;
@@ -629,16 +630,16 @@ check_scan(Model *m, const ModelSnapshot *snapshot, bool reverse, bool rewind)
 }
 
 void
-model_check(Model *m)
+lsm_check(LsmModel *m)
 {
-	static ModelSnapshot now;
+	static LsmSnapshot now;
 	int i;
 
 	take_snapshot(m, &now);
 	check_gets(m, &now);
 	check_scan(m, &now, false, kv_rand_below(4) == 0);
 	check_scan(m, &now, true, kv_rand_below(4) == 0);
-	for (i = 0; i < MODEL_SNAPSHOTS; i++)
+	for (i = 0; i < LSM_SNAPSHOTS; i++)
 		if (m->snapshots[i].live && kv_test_failures() == 0)
 		{
 			if (kv_rand_below(4) == 0)
@@ -649,9 +650,9 @@ model_check(Model *m)
 }
 
 int
-model_live_rows(Model *m)
+lsm_live_rows(LsmModel *m)
 {
-	static ModelSnapshot now;
+	static LsmSnapshot now;
 	int key, n = 0;
 
 	take_snapshot(m, &now);
@@ -670,7 +671,7 @@ report(void *arg, const char *file, const char *problem)
 }
 
 void
-model_verify(Model *m)
+lsm_verify(LsmModel *m)
 {
 	KvError err;
 

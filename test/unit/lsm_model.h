@@ -12,84 +12,84 @@
 
 #include "db_support.h"
 
-#define MODEL_KEYS		600
-#define MODEL_XIDS		20000
-#define MODEL_SNAPSHOTS 5
-#define MODEL_SCANS		4
+#define LSM_KEYS	  600
+#define LSM_XIDS	  20000
+#define LSM_SNAPSHOTS 5
+#define LSM_SCANS	  4
 
-typedef struct ModelVersion
+typedef struct LsmVersion
 {
 	uint64_t csn, xid;
 	int64_t expires_us;
 	uint8_t kind;
 	uint32_t value; /* its number; content and length follow from it */
-} ModelVersion;
+} LsmVersion;
 
-typedef struct ModelKey
+typedef struct LsmKey
 {
-	ModelVersion *versions; /* oldest first */
+	LsmVersion *versions; /* oldest first */
 	uint32_t n, cap;
-} ModelKey;
+} LsmKey;
 
-typedef struct Model Model;
+typedef struct LsmModel LsmModel;
 
-typedef struct ModelSnapshot
+typedef struct LsmSnapshot
 {
 	bool live;
-	Model *model;
+	LsmModel *model;
 	uint64_t max_csn;
 	int64_t now_us;
 	uint64_t first_unsettled; /* the oldest xid that had not ended */
 	uint64_t next_xid;
-	uint8_t sees[MODEL_XIDS];
+	uint8_t sees[LSM_XIDS];
 	/* a transaction's own writes on top: 0 none, 1 put, 2 deleted */
-	uint8_t own[MODEL_KEYS];
-} ModelSnapshot;
+	uint8_t own[LSM_KEYS];
+} LsmSnapshot;
 
-typedef struct ModelScan
+typedef struct LsmScan
 {
 	KvScan *scan; /* NULL: not open */
-	ModelSnapshot snapshot;
+	LsmSnapshot snapshot;
 	KvWriteSet *ws;
 	int at, end; /* the next key to come lies there or further */
 	bool reverse;
-} ModelScan;
+} LsmScan;
 
-struct Model
+struct LsmModel
 {
 	TestDb t;
 	int n_keys;
-	ModelKey keys[MODEL_KEYS];
-	uint8_t states[MODEL_XIDS]; /* KvXactState */
+	LsmKey keys[LSM_KEYS];
+	uint8_t states[LSM_XIDS]; /* KvXactState */
 	uint64_t next_xid;
 	uint64_t first_unsettled; /* none below runs */
 	uint32_t next_value;
-	ModelSnapshot snapshots[MODEL_SNAPSHOTS];
-	ModelScan scans[MODEL_SCANS];
+	LsmSnapshot snapshots[LSM_SNAPSHOTS];
+	LsmScan scans[LSM_SCANS];
 };
 
-Model *model_open(int n_keys);
+LsmModel *lsm_open(int n_keys);
 /* Ends everything, checks that nothing leaked. */
-void model_close(Model *m);
+void lsm_close(LsmModel *m);
 /* Killed or shut down, and back. */
-void model_restart(Model *m, bool kill);
+void lsm_restart(LsmModel *m, bool kill);
 
 /* Each does one random thing. */
-void model_write(Model *m);
-void model_ingest(Model *m);
-void model_end_transaction(Model *m);
-void model_end_all(Model *m);
-void model_snapshot(Model *m);
-void model_scan(Model *m); /* opens one, or reads some rows, or closes it */
-void model_drop_readers(Model *m);
-void model_worker(Model *m);
-void model_compactor(Model *m, uint64_t budget);
-void model_tick(Model *m);
+void lsm_write(LsmModel *m);
+void lsm_ingest(LsmModel *m);
+void lsm_end_transaction(LsmModel *m);
+void lsm_end_all(LsmModel *m);
+void lsm_snapshot(LsmModel *m);
+void lsm_scan(LsmModel *m); /* opens one, or reads some rows, or closes it */
+void lsm_drop_readers(LsmModel *m);
+void lsm_worker(LsmModel *m);
+void lsm_compactor(LsmModel *m, uint64_t budget);
+void lsm_tick(LsmModel *m);
 
 /* What a reader of now sees, and what each snapshot sees, in every way. */
-void model_check(Model *m);
-void model_verify(Model *m);
+void lsm_check(LsmModel *m);
+void lsm_verify(LsmModel *m);
 /* Rows that a reader of now sees. */
-int model_live_rows(Model *m);
+int lsm_live_rows(LsmModel *m);
 
 #endif /* LSM_MODEL_H */

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * scan_test.c - ranges: bounds, directions, own writes, cursors that stay
+ * open for long, and what a scan costs.
+ */
+#include "db_support.h"
+
+#include "harness.h"
+
+#include "engine/base/coding.h"
+
+static void
+fill(TestDb *t, int from, int to, int stride)
+{
+	char key[32], value[64];
+	int i;
+
+	for (i = from; i < to; i += stride)
+	{
+		snprintf(key, sizeof(key), "k%06d", i);
+		snprintf(value, sizeof(value), "value of %d", i);
+		test_put(t, key, value);
+	}
+}
+
+static KvSlice
+store_key(char *buf, const char *key)
+{
+	size_t n = strlen(key);
+
+	kv_store_be32(buf, 1);
+	memcpy(buf + KV_STORE_PREFIX, key, n);
+	return kv_slice(buf, n + KV_STORE_PREFIX);
+}
+
+static KvScan *
+open_scan(TestDb *t, const char *from, const char *to, bool reverse,
+		  KvIter *overlay)
+{
+	char low[64], high[64];
+	KvReadView view = {UINT64_MAX, NULL, NULL, 0};
+	KvScan *scan;
+	KvError err;
+
+	KV_REQUIRE_OK(kv_scan_open(t->db, &view,
+							   from ? store_key(low, from) : kv_slice("", 0),
+							   to ? store_key(high, to) : kv_slice("", 0),
+							   reverse, overlay, &scan, &err),
+				  &err);
+	return scan;
+}
+
+/* The next row's key without its store; "" at the end. */
+static const char *
+next_key(KvScan *scan)
+{
+	static char key[64];
+	KvError err;
+	KvEntry e;
+	KvStatus st = kv_scan_next(scan, &e, &err);
+
+	key[0] = '\0';
+	if (st == KV_NOT_FOUND)
+		return key;
+	if (KV_CHECK_OK(st, &err))
+	{
+		KV_REQUIRE(e.key.len < sizeof(key));
+		memcpy(key, e.key.data + KV_STORE_PREFIX, e.key.len - KV_STORE_PREFIX);
+		key[e.key.len - KV_STORE_PREFIX] = '\0';
+	}
+	return key;
+}
+
+static void
+check_next(KvScan *scan, const char *want)
+{
+	const char *got = next_key(scan);
+
+	KV_CHECK_SLICE(kv_slice(got, strlen(got)), want);
+}
+
+static void
+check_rows(KvScan *scan, int from, int to, int step)
+{
+	char want[32];
+	int i;
+
+	for (i = from; i != to && kv_test_failures() == 0; i += step)
+	{
+		snprintf(want, sizeof(want), "k%06d", i);
+		check_next(scan, want);
+	}
+}
+
+static TestDb
+open_db(void)
+{
+	TestDb t;
+	KvError err;
+
+	test_db_init(&t);
+	t.penv->no_sync = true;
+	KV_REQUIRE_OK(test_db_open(&t, &err), &err);
+	return t;
+}
+
+KV_TEST(empty_store_and_empty_ranges)
+{
+	TestDb t = open_db();
+	KvScan *scan = open_scan(&t, NULL, NULL, false, NULL);
+
+	check_next(scan, "");
+	check_next(scan, "");
+	kv_scan_close(scan);
+	fill(&t, 0, 100, 1);
+	scan = open_scan(&t, "k000050", "k000050", true, NULL);
+	check_next(scan, "");
+	kv_scan_close(scan);
+	scan = open_scan(&t, "k000060", "k000050", false, NULL);
+	check_next(scan, "");
+	kv_scan_close(scan);
+	test_db_free(&t);
+}
+
+KV_TEST(bounds_in_both_directions)
+{
+	TestDb t = open_db();
+	KvScan *scan;
+	int round;
+
+	fill(&t, 0, 300, 1);
+	/* from memory, then from a file */
+	for (round = 0; round < 2; round++)
+	{
+		scan = open_scan(&t, "k000050", "k000060", false, NULL);
+		check_rows(scan, 50, 60, 1);
+		check_next(scan, "");
+		kv_scan_close(scan);
+		scan = open_scan(&t, "k000050", "k000060", true, NULL);
+		check_rows(scan, 59, 49, -1);
+		check_next(scan, "");
+		kv_scan_close(scan);
+		scan = open_scan(&t, NULL, NULL, true, NULL);
+		check_rows(scan, 299, -1, -1);
+		check_next(scan, "");
+		kv_scan_close(scan);
+		test_flush(&t);
+	}
+	test_db_free(&t);
+}
+
+KV_TEST(rewind_starts_again)
+{
+	TestDb t = open_db();
+	KvScan *scan;
+	KvError err;
+	int reverse;
+
+	fill(&t, 0, 2000, 2);
+	test_flush(&t);
+	fill(&t, 1, 2000, 2);
+	for (reverse = 0; reverse < 2; reverse++)
+	{
+		scan = open_scan(&t, "k000100", "k001900", reverse, NULL);
+		check_rows(scan, reverse ? 1899 : 100, reverse ? 1500 : 900,
+				   reverse ? -1 : 1);
+		KV_CHECK_OK(kv_scan_rewind(scan, &err), &err);
+		check_rows(scan, reverse ? 1899 : 100, reverse ? 99 : 1900,
+				   reverse ? -1 : 1);
+		check_next(scan, "");
+		KV_CHECK_OK(kv_scan_rewind(scan, &err), &err);
+		check_rows(scan, reverse ? 1899 : 100, reverse ? 1890 : 110,
+				   reverse ? -1 : 1);
+		kv_scan_close(scan);
+	}
+	test_db_free(&t);
+}
+
+KV_TEST(own_writes_lie_on_top)
+{
+	TestDb t = open_db();
+	KvWriteSet *ws;
+	KvIter *it;
+	KvScan *scan;
+	KvError err;
+	int reverse;
+
+	fill(&t, 0, 20, 2);
+	for (reverse = 0; reverse < 2; reverse++)
+	{
+		static const char *const rows[] = {"k000002", "k000003", "k000006"};
+		char key[64];
+		KvEntry e = {0};
+		int i;
+
+		KV_REQUIRE(kv_write_set_open(t.env, 1 << 20, &ws) == KV_OK);
+		e.key = store_key(key, "k000003");
+		e.kind = KV_KIND_PUT;
+		KV_CHECK_OK(kv_write_set_add(ws, 1, &e, &err), &err);
+		e.key = store_key(key, "k000002");
+		KV_CHECK_OK(kv_write_set_add(ws, 1, &e, &err), &err);
+		e.key = store_key(key, "k000004");
+		e.kind = KV_KIND_DELETE;
+		KV_CHECK_OK(kv_write_set_add(ws, 1, &e, &err), &err);
+		KV_REQUIRE(kv_write_set_iter(ws, 2, &it) == KV_OK);
+		scan = open_scan(&t, "k000001", "k000007", reverse, it);
+		for (i = 0; i < 3; i++)
+			check_next(scan, rows[reverse ? 2 - i : i]);
+		check_next(scan, "");
+		kv_scan_close(scan);
+		kv_write_set_free(ws);
+	}
+	test_db_free(&t);
+}
+
+/* The memtables under a cursor are flushed, recycled, their files merged. */
+KV_TEST(cursor_outlives_everything_under_it)
+{
+	TestDb t = open_db();
+	KvScan *forward, *backward;
+	KvStats stats;
+	int round;
+
+	fill(&t, 0, 1000, 1);
+	forward = open_scan(&t, NULL, NULL, false, NULL);
+	backward = open_scan(&t, NULL, NULL, true, NULL);
+	for (round = 0; round < 10; round++)
+	{
+		check_rows(forward, round * 100, round * 100 + 100, 1);
+		check_rows(backward, 999 - round * 100, 899 - round * 100, -1);
+		/* the same keys again: later versions of the same rows */
+		fill(&t, 0, 1000, 1);
+		test_flush(&t);
+		if (round % 3 == 2)
+			test_compact(&t);
+	}
+	check_next(forward, "");
+	check_next(backward, "");
+	kv_stats(t.db, &stats);
+	KV_CHECK(stats.obsolete_files > 0);
+	kv_scan_close(forward);
+	kv_scan_close(backward);
+	/* nobody needs the old files now */
+	test_work(&t);
+	test_work(&t);
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.obsolete_files, 0);
+	test_db_free(&t);
+}
+
+KV_TEST(a_short_range_opens_few_files)
+{
+	TestDb t = open_db();
+	KvScan *scan;
+	KvStats stats;
+	KvError err;
+	int64_t before;
+
+	fill(&t, 0, 10000, 1);
+	test_compact(&t);
+	kv_stats(t.db, &stats);
+	KV_CHECK(stats.files[1] + stats.files[2] > 5);
+	/* a process that has nothing open yet */
+	test_db_close(&t);
+	KV_REQUIRE_OK(test_db_open(&t, &err), &err);
+	before = t.penv->live_files;
+	scan = open_scan(&t, "k005000", NULL, false, NULL);
+	KV_CHECK_EQ(t.penv->live_files - before, 0);
+	check_rows(scan, 5000, 5010, 1);
+	KV_CHECK(t.penv->live_files - before <= 2);
+	kv_scan_close(scan);
+	scan = open_scan(&t, NULL, "k003000", true, NULL);
+	check_rows(scan, 2999, 2990, -1);
+	KV_CHECK(t.penv->live_files - before <= 4);
+	kv_scan_close(scan);
+	test_db_free(&t);
+}
+
+KV_TEST(rows_cost_no_memory)
+{
+	TestDb t = open_db();
+	KvScan *scan;
+	int reverse;
+
+	fill(&t, 0, 3000, 1);
+	test_compact(&t);
+	for (reverse = 0; reverse < 2; reverse++)
+	{
+		int64_t before;
+
+		scan = open_scan(&t, "k001000", "k001100", reverse, NULL);
+		check_rows(scan, reverse ? 1099 : 1000, reverse ? 1095 : 1004,
+				   reverse ? -1 : 1);
+		/* not one allocation more, within a file */
+		before = t.penv->live_allocs;
+		atomic_store(&t.penv->alloc_budget, 0);
+		check_rows(scan, reverse ? 1095 : 1004, reverse ? 1090 : 1009,
+				   reverse ? -1 : 1);
+		atomic_store(&t.penv->alloc_budget, -1);
+		KV_CHECK_EQ(t.penv->live_allocs, before);
+		kv_scan_close(scan);
+	}
+	test_db_free(&t);
+}
+
+KV_TEST(without_memory_it_fails_and_leaks_nothing)
+{
+	TestDb t = open_db();
+	int budget, complete = 0;
+
+	fill(&t, 0, 1000, 2);
+	test_flush(&t);
+	fill(&t, 1, 1000, 2);
+	for (budget = 0; budget < 60; budget++)
+	{
+		KvReadView view = {UINT64_MAX, NULL, NULL, 0};
+		KvScan *scan;
+		KvError err;
+		KvEntry e;
+		KvStatus st;
+		int n = 0;
+
+		atomic_store(&t.penv->alloc_budget, budget);
+		st = kv_scan_open(t.db, &view, kv_slice("", 0), kv_slice("", 0),
+						  budget % 2 == 0, NULL, &scan, &err);
+		if (st == KV_OK)
+		{
+			while ((st = kv_scan_next(scan, &e, &err)) == KV_OK)
+				n++;
+			kv_scan_close(scan);
+		}
+		atomic_store(&t.penv->alloc_budget, -1);
+		KV_CHECK(st == KV_NO_MEMORY || (st == KV_NOT_FOUND && n == 1000));
+		complete += st == KV_NOT_FOUND;
+	}
+	KV_CHECK(complete > 0 && complete < 60);
+	test_db_free(&t);
+}
