@@ -51,8 +51,9 @@ typedef struct Failures
 
 static KvDb *db = NULL;
 static Failures failures;
-static List *history = NIL; /* of timelines; in TopMemoryContext */
-static uint32 reloads = 0;	/* of the configuration, by this process */
+static List *history = NIL;	 /* of timelines; in TopMemoryContext */
+static uint32 reloads = 0;	 /* of the configuration, by this process */
+static bool gave_up = false; /* could not take over; the store is read-only */
 
 /* ---- what all three processes share */
 
@@ -473,11 +474,18 @@ take_over(void)
 	db = kvlsm_attach();
 	if (status == KV_OK)
 		status = kv_take_over(db, &host, &err);
-	if (status != KV_OK)
-		ereport(ERROR, /* ends this process with 1; the next one tries again */
-				(errmsg("kvlsm: could not take over the store: %s",
-						err.message)));
-	ereport(LOG, (errmsg("kvlsm: engine worker restarted")));
+	if (status == KV_OK)
+	{
+		ereport(LOG, (errmsg("kvlsm: engine worker restarted")));
+		return;
+	}
+	/* reading goes on; a start of the server recovers everything */
+	gave_up = true;
+	set_info(status, err.message, "Restart the server.");
+	kv_set_mode(db, KV_MODE_READONLY, err.message);
+	ConditionVariableBroadcast(&kvlsm_shared->waiters);
+	ereport(LOG, (errmsg("kvlsm is read-only: %s", err.message),
+				  errhint("Restart the server.")));
 }
 
 /* ---- daily work */
@@ -579,7 +587,7 @@ finish(void)
 
 	kvlsm_poll_enabled = false;
 	kv_error_clear(&err);
-	if (pg_atomic_read_u32(&kvlsm_shared->phase) == KVLSM_OPEN &&
+	if (!gave_up && pg_atomic_read_u32(&kvlsm_shared->phase) == KVLSM_OPEN &&
 		kv_shutdown(db, &err) != KV_OK)
 		ereport(LOG, (errmsg("kvlsm: could not write what was in memory; "
 							 "PostgreSQL's WAL has it: %s",
@@ -607,7 +615,9 @@ kvlsm_worker_main(Datum arg)
 	{
 		long timeout_ms = RETRY_READONLY_MS;
 
-		if (pg_atomic_read_u32(&kvlsm_shared->phase) == KVLSM_OPEN)
+		if (gave_up)
+			; /* nothing may be written any more */
+		else if (pg_atomic_read_u32(&kvlsm_shared->phase) == KVLSM_OPEN)
 		{
 			update_mode();
 			pgstat_report_activity(STATE_RUNNING, "");

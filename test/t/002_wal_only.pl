@@ -88,7 +88,7 @@ is( $node->safe_psql('postgres',
 
 # The slot follows: PostgreSQL's WAL is not kept for ever.
 my $limit = $node->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
-$node->safe_psql('postgres', "SELECT pg_reload_conf()");
+$node->safe_psql('postgres', 'SELECT pg_switch_wal()');
 ok( $node->poll_query_until(
 		'postgres',
 		"SELECT restart_lsn >= '$limit' FROM pg_replication_slots"

@@ -244,8 +244,73 @@ is(kv_mode($standby), 'standby', 'kvlsm_status() says so');
 $primary->safe_psql('postgres', "SELECT kv_put('b', '2')");
 $primary->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', 'SELECT 1'), '1', 'replay goes on');
+
+# Promoted, it has everything or refuses.
+$standby->promote;
+kv_ready($standby);
+if (kv_mode($standby) eq 'normal')
+{
+	is($standby->safe_psql('postgres', "SELECT kv_get('a') || kv_get('b')"),
+		'12', 'a promoted standby has everything');
+}
+else
+{
+	like(kv_error($standby, "SELECT kv_get('a')"),
+		qr/ERROR:  XX001: /, 'a promoted standby refuses');
+}
 $standby->stop;
 $primary->stop;
+
+# ---- wal_level = minimal: there can be no slot
+my $minimal = PostgreSQL::Test::Cluster->new('minimal');
+$minimal->init;
+$minimal->append_conf('postgresql.conf', "shared_preload_libraries = 'kvlsm'");
+$minimal->start;
+kv_ready($minimal);
+$minimal->safe_psql('postgres',
+	"CREATE EXTENSION kvlsm; SELECT kv_create_store('kv')");
+like(kv_mode($minimal), qr/^readonly: .*wal_level/, 'wal_level minimal');
+like(kv_error($minimal, "SELECT kv_put('a', '1')"),
+	qr/ERROR:  55000: .*wal_level.*HINT:  /s, 'refuses to write');
+is($minimal->safe_psql('postgres', "SELECT kv_get('a') IS NULL"),
+	't', 'and reads');
+$minimal->append_conf('postgresql.conf',
+	"wal_level = replica\nmax_replication_slots = 4");
+$minimal->restart;
+kv_ready($minimal);
+$minimal->safe_psql('postgres', "SELECT kv_put('a', '1')");
+is($minimal->safe_psql('postgres', "SELECT kv_get('a')"),
+	'1', 'after the change it writes');
+
+# ---- a slot that PostgreSQL has given up
+$minimal->append_conf('postgresql.conf',
+	"max_slot_wal_keep_size = 1MB\nmax_wal_size = 32MB\nmin_wal_size = 32MB");
+$minimal->restart;
+kv_ready($minimal);
+my $keeper = kv_pid($minimal, 'kvlsm slot keeper');
+kill 'STOP', $keeper;
+$minimal->safe_psql('postgres', 'SELECT pg_switch_wal(); CHECKPOINT')
+  for 1 .. 5;
+is($minimal->safe_psql('postgres', "SELECT wal_status FROM pg_replication_slots"
+		  . " WHERE slot_name = 'kvlsm'"),
+	'lost', 'the slot was invalidated');
+$minimal->safe_psql('postgres', "SELECT kv_put('b', '2')");
+kill 'CONT', $keeper;
+$minimal->append_conf('postgresql.conf', 'max_slot_wal_keep_size = -1');
+$minimal->reload;
+kv_wait(
+	'another slot',
+	sub {
+		$minimal->safe_psql('postgres',
+			"SELECT count(*) FROM pg_replication_slots"
+			  . " WHERE slot_name = 'kvlsm' AND wal_status <> 'lost'") eq '1';
+	});
+$minimal->stop('immediate');
+$minimal->start;
+kv_ready($minimal);
+is($minimal->safe_psql('postgres', "SELECT kv_get('a') || kv_get('b')"),
+	'12', 'another slot was made, nothing is lost');
+$minimal->stop;
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal 11/, 'no PANIC');
 done_testing();
