@@ -19,6 +19,7 @@
 #include "scan.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/pg_lsn.h"
 #include "utils/regproc.h"
 #include "utils/varlena.h"
@@ -107,7 +108,8 @@ kvlsm_sql_create_store(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_execute failed: %s", sql);
 	SPI_finish();
 	CommandCounterIncrement();
-	PG_RETURN_OID(RangeVarGetRelid(name, NoLock, false));
+	PG_RETURN_OID(get_relname_relid(name->relname,
+									RangeVarGetCreationNamespace(name)));
 }
 
 /* kvlsm_store_size(store): bytes on disk, roughly; the memtable not counted */

@@ -23,6 +23,7 @@
 #include "storage/lock.h"
 #include "store_map.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "write_set.h"
 
 /* bytes of an ingested file in one record */
@@ -119,6 +120,51 @@ lock_writes(KvIter *iter)
 		else
 			budget -= lock_one_store(iter, budget);
 	}
+}
+
+/*
+ * Where the transaction has one snapshot for all: what it overwrites must be
+ * what it could see.  Under the locks, so nobody can come in between.  The
+ * map of stores is not data of the transaction.
+ */
+static void
+check_conflicts(KvIter *iter)
+{
+	Snapshot snapshot = GetTransactionSnapshot();
+	KvReadView view;
+	KvValue value = {0};
+	KvError err;
+	uint64 n = 0;
+
+	kvlsm_view_latest(&view);
+	for (; iter->valid; iter->ops->next(iter))
+	{
+		KvStatus status;
+		bool found;
+
+		if (store_of(iter->entry.key) == KV_SYSTEM_STORE)
+			continue;
+		if (++n % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+		kv_error_clear(&err);
+		status = kv_get_newest(commit_state.db, &view, iter->entry.key, &value,
+							   &found, &err);
+		if (status == KV_OK && !kvlsm_xid_visible(value.xid, snapshot))
+		{
+			kv_value_free(kvlsm_env(), &value);
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent "
+							"update"),
+					 errhint("Run the transaction again.")));
+		}
+		if (status != KV_OK && status != KV_NOT_FOUND)
+		{
+			kv_value_free(kvlsm_env(), &value);
+			kvlsm_ereport(status, &err);
+		}
+	}
+	kv_value_free(kvlsm_env(), &value);
 }
 
 static uint64_t
@@ -276,6 +322,12 @@ commit_writes(void)
 	kvlsm_check(iter->status, &err);
 
 	commit_state.db = db;
+	if (IsolationUsesXactSnapshot())
+	{
+		iter->ops->first(iter);
+		check_conflicts(iter);
+		kvlsm_check(iter->status, &err);
+	}
 	iter->ops->first(iter);
 	max_batch = kv_max_batch_bytes(db);
 	if (kv_write_set_bytes(set) > kv_ingest_threshold(db) ||
