@@ -21,27 +21,27 @@
 #include "engine/kv_engine.h"
 #include "engine/kv_env.h"
 
-#define KVLSM_DIR "kvlsm" /* below the data directory */
+#define KVLSM_DIR  "kvlsm" /* below the data directory */
 #define KVLSM_SLOT "kvlsm" /* name of the physical replication slot */
 
 /* ---- guc.c: settings (units as in pg_settings) */
-extern int kvlsm_memtable_size;		  /* MB */
+extern int kvlsm_memtable_size; /* MB */
 extern int kvlsm_memtables;
-extern int kvlsm_block_cache_size;	  /* MB */
-extern int kvlsm_wal_buffers;		  /* MB */
+extern int kvlsm_block_cache_size; /* MB */
+extern int kvlsm_wal_buffers;	   /* MB */
 extern int kvlsm_max_files;
-extern int kvlsm_wal_writer_delay;	  /* ms */
-extern int kvlsm_stall_timeout;		  /* ms; 0: no limit */
-extern int kvlsm_max_key_size;		  /* bytes */
-extern int kvlsm_max_value_size;	  /* bytes */
+extern int kvlsm_wal_writer_delay; /* ms */
+extern int kvlsm_stall_timeout;	   /* ms; 0: no limit */
+extern int kvlsm_max_key_size;	   /* bytes */
+extern int kvlsm_max_value_size;   /* bytes */
 extern int kvlsm_max_batch_items;
-extern int kvlsm_max_rows;			  /* of one kv_range call */
+extern int kvlsm_max_rows; /* of one kv_range call */
 extern int kvlsm_max_key_locks;
-extern int kvlsm_write_set_memory;	  /* kB */
+extern int kvlsm_write_set_memory; /* kB */
 extern char *kvlsm_default_store;
-extern int kvlsm_block_size;		  /* bytes */
-extern int kvlsm_compression;		  /* 0 none, 1 lz4 */
-extern int kvlsm_force_mode;		  /* KvlsmForceMode */
+extern int kvlsm_block_size;  /* bytes */
+extern int kvlsm_compression; /* 0 none, 1 lz4 */
+extern int kvlsm_force_mode;  /* KvlsmForceMode */
 void kvlsm_define_gucs(void);
 /* what the settings mean for the engine; called in the postmaster */
 void kvlsm_config_from_gucs(KvConfig *config);
@@ -67,7 +67,7 @@ typedef struct KvlsmInfo
 	KvStatus status; /* why it was refused, or is read-only; else KV_OK */
 	char reason[384];
 	char hint[256];
-	char slot_error[256]; /* why there is no slot */
+	char slot_error[256];					   /* why there is no slot */
 	int worker_pid, keeper_pid, compactor_pid; /* 0: not running */
 	/* the last recovery */
 	uint32 files, wal_segments;
@@ -113,10 +113,10 @@ typedef struct KvlsmShared
 typedef enum KvlsmSlotState
 {
 	KVLSM_SLOT_UNKNOWN, /* the keeper has not looked yet */
-	KVLSM_SLOT_ABSENT, /* not there, or invalidated; not asked for yet */
+	KVLSM_SLOT_ABSENT,	/* not there, or invalidated; not asked for yet */
 	KVLSM_SLOT_PRESENT,
-	KVLSM_SLOT_LOST,	/* it could not be made or kept: see the log */
-	KVLSM_SLOT_DROPPED	/* kvlsm_drop_slot() was called */
+	KVLSM_SLOT_LOST,   /* it could not be made or kept: see the log */
+	KVLSM_SLOT_DROPPED /* kvlsm_drop_slot() was called */
 } KvlsmSlotState;
 
 extern KvlsmShared *kvlsm_shared; /* NULL: not preloaded */
@@ -143,7 +143,7 @@ extern bool kvlsm_poll_enabled;
 XLogRecPtr kvlsm_insert_end_lsn(void);
 
 /* ---- backup.c: files stay while a base backup runs */
-bool kvlsm_backup_running(void); /* never raises */
+bool kvlsm_backup_running(void);  /* never raises */
 bool kvlsm_backup_expected(void); /* one may start in the next milliseconds */
 void kvlsm_install_backup_hook(void);
 
@@ -202,9 +202,9 @@ void kvlsm_worker_setup(Latch *volatile *latch, int *pid);
 void kvlsm_worker_sleep(long timeout_ms);
 
 /* ---- rmgr.c: records in PostgreSQL's WAL */
-#define KVLSM_RMGR_ID RM_EXPERIMENTAL_ID
-#define KVLSM_XLOG_BATCH 0x00  /* csn 8 LE, then the batch */
-#define KVLSM_XLOG_FILE 0x10   /* file number 8, offset 8, bytes */
+#define KVLSM_RMGR_ID	  RM_EXPERIMENTAL_ID
+#define KVLSM_XLOG_BATCH  0x00 /* csn 8 LE, then the batch */
+#define KVLSM_XLOG_FILE	  0x10 /* file number 8, offset 8, bytes */
 #define KVLSM_XLOG_INGEST 0x20 /* csn 8, then the reference payload */
 void kvlsm_register_rmgr(void);
 static inline void
@@ -300,7 +300,7 @@ typedef struct KvlsmStore
 typedef enum KvlsmAccess
 {
 	KVLSM_READ,
-	KVLSM_PUT,	  /* INSERT and UPDATE privilege */
+	KVLSM_PUT, /* INSERT and UPDATE privilege */
 	KVLSM_DELETE
 } KvlsmAccess;
 /*
