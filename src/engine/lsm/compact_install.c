@@ -9,41 +9,91 @@
  */
 #include "engine/lsm/compact_job.h"
 
+/* As the doubt list has it by now; what it says is durable. */
+static KvXactState
+listed_state(const KvShared *s, uint64_t xid)
+{
+	uint32_t i, n = atomic_load_explicit(&s->n_doubts, memory_order_relaxed);
+
+	for (i = 0; i < n; i++)
+		if (atomic_load_explicit(&s->doubts[i].xid, memory_order_relaxed) == xid)
+			return (KvXactState) atomic_load_explicit(&s->doubts[i].state,
+													  memory_order_relaxed);
+	return KV_XACT_IN_DOUBT;
+}
+
+/*
+ * Outputs name the transactions that were in doubt when they were written,
+ * but not what was settled meanwhile: that edit does not come again.
+ */
+static void
+list_doubts(const KvShared *s, const KvJobShared *job, KvEdit *edit,
+			KvDoubt *doubts)
+{
+	uint32_t i, j;
+
+	for (j = 0; j < job->n_doubts; j++)
+	{
+		uint64_t xid = job->doubts[j];
+		KvXactState state = listed_state(s, xid);
+
+		if (state == KV_XACT_COMMITTED)
+			continue;
+		for (i = 0; i < edit->n_adds; i++)
+			if (kv_may_hold_xid(&edit->adds[i], xid))
+				doubts[edit->n_doubts++] = (KvDoubt){edit->adds[i].file_no,
+													 xid, (uint8_t) state};
+	}
+}
+
+/* How many list_doubts may write. */
+static size_t
+count_doubts(const KvJobShared *job, const KvFileMeta *adds, uint32_t n)
+{
+	size_t found = 0;
+	uint32_t i, j;
+
+	/* a moved file keeps its doubts without being told */
+	for (j = 0; j < job->n_doubts && !job->move; j++)
+		for (i = 0; i < n; i++)
+			found += kv_may_hold_xid(&adds[i], job->doubts[j]);
+	return found;
+}
+
 static KvStatus
 log_job(KvDb *db, const KvJobShared *job, KvError *err)
 {
 	KvEnv *env = db->env;
-	uint32_t i, j, n_doubts = job->move ? 0 : job->n_doubts;
-	uint32_t n = job->n_outputs;
+	uint32_t i, n = job->n_outputs;
+	size_t n_doubts = 0;
 	KvEdit edit = {0};
 	KvFileMeta *adds;
 	uint64_t *removes;
-	KvDoubt *doubts;
+	KvDoubt *doubts = NULL;
 	KvStatus status;
 
 	adds = env->ops->alloc(env, (n + 1) * sizeof(KvFileMeta));
 	removes = env->ops->alloc(env, (job->n_inputs + 1) * sizeof(uint64_t));
-	doubts = env->ops->alloc(env,
-							 ((size_t) n * n_doubts + 1) * sizeof(KvDoubt));
+	for (i = 0; adds != NULL && i < n; i++)
+		adds[i] = kv_file_at(db, job->outputs[i])->meta;
+	for (i = 0; removes != NULL && i < job->n_inputs; i++)
+		removes[i] = kv_file_at(db, job->inputs[i])->meta.file_no;
+	if (adds != NULL)
+	{
+		n_doubts = count_doubts(job, adds, n);
+		doubts = env->ops->alloc(env, (n_doubts + 1) * sizeof(KvDoubt));
+	}
 	if (adds == NULL || removes == NULL || doubts == NULL)
 		status = kv_fail(err, KV_NO_MEMORY, "out of memory for an edit");
 	else
 	{
-		for (i = 0; i < n; i++)
-			adds[i] = kv_file_at(db, job->outputs[i])->meta;
-		for (i = 0; i < job->n_inputs; i++)
-			removes[i] = kv_file_at(db, job->inputs[i])->meta.file_no;
-		/* a moved file keeps its doubts without being told */
-		for (i = 0; i < n; i++)
-			for (j = 0; j < n_doubts; j++)
-				doubts[edit.n_doubts++] = (KvDoubt){adds[i].file_no,
-													job->doubts[j],
-													KV_XACT_IN_DOUBT};
 		edit.adds = adds;
 		edit.n_adds = n;
 		edit.removes = removes;
 		edit.n_removes = job->n_inputs;
 		edit.doubts = doubts;
+		if (n_doubts > 0)
+			list_doubts(db->shared, job, &edit, doubts);
 		status = kv_log_edit(db, &edit, err);
 	}
 	if (adds != NULL)

@@ -277,12 +277,28 @@ move_files(KvDb *db, const KvCompaction *c, KvError *err)
 	return KV_OK;
 }
 
+static void
+mark_doubtful(KvDb *db, const KvJobShared *job)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < job->n_outputs; i++)
+	{
+		KvFileMeta *meta = &kv_file_at(db, job->outputs[i])->meta;
+		bool found = false;
+
+		meta->has_doubt = true;
+		for (j = 0; j < job->n_doubts && !found; j++)
+			found = kv_may_hold_xid(meta, job->doubts[j]);
+		meta->has_doubt = found;
+	}
+}
+
 static KvStatus
 hand_over(KvDb *db, KvError *err)
 {
 	KvEnv *env = db->env;
 	KvJobShared *job = &db->shared->job;
-	uint32_t i;
 	KvStatus status;
 
 	/*
@@ -293,8 +309,8 @@ hand_over(KvDb *db, KvError *err)
 	status = env->ops->flush_host_log(env, UINT64_MAX, err);
 	if (status != KV_OK)
 		return status;
-	for (i = 0; i < job->n_outputs && !job->move; i++)
-		kv_file_at(db, job->outputs[i])->meta.has_doubt = job->n_doubts > 0;
+	if (!job->move)
+		mark_doubtful(db, job);
 	free_private(db);
 	env->ops->stop(env, "compaction-done");
 	/* pairs with the acquire in kv_install_job */

@@ -63,6 +63,13 @@ KvStatus kv_job_note_below(KvDb *db, KvCompaction *c, const KvVersion *v,
 KvStatus kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 					  KvError *err) KV_MUST_CHECK;
 
+/* May a version in the file carry the tag? */
+static inline bool
+kv_may_hold_xid(const KvFileMeta *meta, uint64_t xid)
+{
+	return meta->has_doubt && meta->min_xid <= xid && xid <= meta->max_xid;
+}
+
 /* ---- compact_job.c */
 /* The version that the job under way pins; UINT64_MAX: none. */
 uint64_t kv_compaction_version(const KvDb *db);
