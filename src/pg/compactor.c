@@ -15,6 +15,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define STEP_BYTES	  (4 * 1024 * 1024)
 #define IDLE_MS		  10000
@@ -60,6 +61,7 @@ kvlsm_compactor_main(Datum arg)
 	MemoryContext context;
 	KvDb *db = NULL;
 	int failures = 0;
+	TimestampTz next = 0; /* not before it, whoever wakes us */
 
 	kvlsm_worker_setup(&kvlsm_shared->compactor_latch,
 					   &kvlsm_shared->info.compactor_pid);
@@ -73,10 +75,15 @@ kvlsm_compactor_main(Datum arg)
 
 		if (db == NULL && kvlsm_db_if_ready() != NULL)
 			db = kvlsm_attach();
-		if (db != NULL)
+		if (failures > 0)
+			timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														 next);
+		if (db != NULL && (failures == 0 || timeout_ms == 0))
 		{
 			pgstat_report_activity(STATE_RUNNING, "compacting");
 			timeout_ms = compact(db, &failures);
+			next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											   timeout_ms);
 			pgstat_report_activity(STATE_IDLE, failures < 3
 												   ? ""
 												   : "stopped after failures");

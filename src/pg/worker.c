@@ -45,7 +45,7 @@ typedef struct Failures
 {
 	KvStatus status;
 	int count;
-	TimestampTz logged_at;
+	TimestampTz logged_at, retry_at;
 	char message[256];
 } Failures;
 
@@ -551,7 +551,16 @@ work_round(void)
 	KvWork work;
 	KvError err;
 	KvStatus status;
+	long timeout_ms;
 
+	/* whoever waits for room wakes us again and again meanwhile */
+	if (failures.count > 0)
+	{
+		timeout_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													 failures.retry_at);
+		if (timeout_ms > 0)
+			return timeout_ms;
+	}
 	do
 	{
 		memset(&work, 0, sizeof(work));
@@ -570,8 +579,12 @@ work_round(void)
 	if (status != KV_OK && status != KV_INTERRUPTED)
 	{
 		note_failure(status, &err);
-		return failures.count < FAILURES_UNTIL_READONLY ? RETRY_MS
-														: RETRY_READONLY_MS;
+		timeout_ms = failures.count < FAILURES_UNTIL_READONLY
+						 ? RETRY_MS
+						 : RETRY_READONLY_MS;
+		failures.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														timeout_ms);
+		return timeout_ms;
 	}
 	if (status == KV_OK && kvlsm_backup_running())
 		mark_for_backup(&work);
