@@ -226,6 +226,7 @@ struct KvDb
 	uint64_t ring_pos;	 /* drained up to here */
 	uint64_t logged_settle_csn;
 	KvManifestState state; /* the MANIFEST's content */
+	bool state_incomplete; /* it lacks an edit that is durable */
 	KvHost host;
 	bool log_dirty;		 /* groups were written and not synced */
 	bool sweep_wanted;	 /* WAL segments or MANIFESTs may be unneeded */

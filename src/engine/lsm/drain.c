@@ -27,17 +27,36 @@ newest_record(KvDb *db, uint64_t *lsn)
 	return any;
 }
 
+/* Makes start the segment that is written; its predecessor is synced. */
+static KvStatus
+open_segment(KvDb *db, const KvWalStart *start, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvWalWriter *w;
+	KvStatus st = kv_wal_create(db->env, &db->identity, start,
+								s->config.wal_prealloc, &w, err);
+
+	if (st != KV_OK)
+		return st;
+	if (db->wal != NULL)
+		kv_wal_close(db->wal);
+	db->wal = w;
+	atomic_store_explicit(&s->wal_no, start->segment_no, memory_order_relaxed);
+	atomic_store_explicit(&s->wal_length, kv_wal_length(w),
+						  memory_order_relaxed);
+	return KV_OK;
+}
+
 static KvStatus
 next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
 {
-	KvShared *s = db->shared;
 	KvWalStart start = {0};
+	char name[KV_NAME_MAX];
+	KvError ignored;
 	KvStatus st;
 
 	/* nothing goes into a segment before the one before it is synced */
-	st = kv_wal_write(db->wal, err);
-	if (st == KV_OK)
-		st = kv_wal_sync(db->wal, err);
+	st = kv_wal_sync(db->wal, err);
 	if (st != KV_OK)
 		return st;
 	start.segment_no = rec->xid;
@@ -45,14 +64,43 @@ next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
 	start.prev_length = kv_wal_length(db->wal);
 	start.start_csn = rec->csn;
 	start.start_lsn = rec->lsn;
-	kv_wal_close(db->wal);
-	db->wal = NULL;
-	st = kv_wal_create(db->env, &db->identity, &start, s->config.wal_prealloc,
-					   &db->wal, err);
-	if (st != KV_OK)
-		return st;
-	atomic_store_explicit(&s->wal_no, start.segment_no, memory_order_relaxed);
-	return KV_OK;
+	/* an attempt that failed half-way may have left it, with nothing in it */
+	kv_file_name(name, KV_NAME_WAL, start.segment_no);
+	(void) db->env->ops->unlink(db->env, name, &ignored);
+	kv_file_name(name, KV_NAME_TEMP, start.segment_no);
+	(void) db->env->ops->unlink(db->env, name, &ignored);
+	return open_segment(db, &start, err);
+}
+
+/*
+ * After a failed write, or in a worker that took over, the tail of the
+ * segment is unknown: its good part is synced and closed by the header of a
+ * new one, into which the ring's records go again.
+ */
+static KvStatus
+continue_in_new_segment(KvDb *db, KvError *err)
+{
+	KvShared *s = db->shared;
+	KvWalStart start = {0};
+	KvWalStart old;
+	KvWalReader *reader;
+	KvStatus st;
+
+	start.prev_segment_no = atomic_load_explicit(&s->wal_no,
+												 memory_order_relaxed);
+	start.prev_length = atomic_load_explicit(&s->wal_length,
+											 memory_order_relaxed);
+	start.start_lsn = db->drained_lsn;
+	st = kv_wal_open(db->env, &db->identity, start.prev_segment_no, &reader,
+					 &old, err);
+	if (st == KV_OK)
+	{
+		st = kv_wal_reader_sync(reader, err);
+		kv_wal_reader_close(reader);
+	}
+	if (st == KV_OK)
+		st = kv_new_file_no(db, &start.segment_no, err);
+	return st == KV_OK ? open_segment(db, &start, err) : st;
 }
 
 static void
@@ -74,7 +122,12 @@ write_pending(KvDb *db, uint64_t pos, KvError *err)
 	KvStatus st = kv_wal_write(db->wal, err);
 
 	if (st != KV_OK)
+	{
+		/* nothing more goes into this segment */
+		kv_wal_close(db->wal);
+		db->wal = NULL;
 		return st;
+	}
 	note_written(db, before);
 	db->log_dirty = true;
 	kv_ring_release(kv_ring_at(db), pos);
@@ -89,17 +142,26 @@ drain_records(KvDb *db, KvError *err)
 	KvLogRecord rec;
 	KvStatus st = KV_OK;
 
-	while (st == KV_OK && kv_ring_read(ring, &pos, &rec))
+	/* what an earlier attempt collected is still in the ring */
+	kv_wal_discard(db->wal);
+	while (st == KV_OK)
 	{
+		uint64_t here = pos;
+
+		if (!kv_ring_read(ring, &pos, &rec))
+			break;
 		if (rec.type == KV_LOG_SWITCH)
 		{
-			st = next_segment(db, &rec, err);
+			st = write_pending(db, here, err);
+			if (st == KV_OK)
+				st = next_segment(db, &rec, err);
 			if (st == KV_OK)
 				kv_ring_release(kv_ring_at(db), pos);
 		}
 		else
 			st = kv_wal_add(db->wal, &rec, err);
-		db->drained_lsn = rec.lsn;
+		if (st == KV_OK)
+			db->drained_lsn = rec.lsn;
 		if (st == KV_OK && kv_wal_pending(db->wal) >= KV_GROUP_BYTES)
 			st = write_pending(db, pos, err);
 	}
@@ -117,7 +179,9 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 	KvStatus st = KV_OK;
 
 	if (db->wal == NULL)
-		return kv_fail(err, KV_IO_ERROR, "the WAL segment is not open");
+		st = continue_in_new_segment(db, err);
+	if (st != KV_OK)
+		return st;
 	if (newest_record(db, &lsn))
 	{
 		st = env->ops->flush_host_log(env, lsn, err);

@@ -7,8 +7,6 @@
  */
 #include "engine/lsm/db_internal.h"
 
-#define KV_MANIFEST_ROLL_BYTES (4 << 20)
-
 /* Numbers of MANIFESTs come from the same counter as all others. */
 KvStatus
 kv_roll_manifest(KvDb *db, KvError *err)
@@ -55,8 +53,12 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 {
 	KvStatus st;
 
+	if (db->state_incomplete)
+		return kv_fail(err, KV_NOT_READY,
+					   "memory ran out while the list of files was updated: "
+					   "restart the server");
 	if (db->manifest == NULL ||
-		kv_manifest_bytes(db->manifest) > KV_MANIFEST_ROLL_BYTES)
+		kv_manifest_bytes(db->manifest) > db->shared->config.manifest_bytes)
 	{
 		st = kv_roll_manifest(db, err);
 		if (st != KV_OK)
@@ -76,7 +78,10 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 		db->manifest = NULL;
 		return st;
 	}
-	return kv_manifest_apply(db->env, &db->state, edit, err);
+	st = kv_manifest_apply(db->env, &db->state, edit, err);
+	/* durable, but we could not remember it: no MANIFEST from this state */
+	db->state_incomplete = st != KV_OK;
+	return st;
 }
 
 KvStatus

@@ -36,29 +36,38 @@ kv_number_seen(KvDb *db, uint64_t file_no)
 							  memory_order_relaxed);
 }
 
-bool
-kv_file_has_size(KvDb *db, const char *name, uint64_t size)
+/* A file that cannot be opened just now is not one that is missing. */
+KvStatus
+kv_file_has_size(KvDb *db, const char *name, uint64_t size, bool *has,
+				 KvError *err)
 {
 	KvEnv *env = db->env;
-	uint64_t have;
-	KvError ignored;
+	uint64_t have = 0;
 	KvFile *file;
-	KvStatus st;
+	KvStatus st = env->ops->open(env, name, KV_OPEN_READ, &file, err);
 
-	if (env->ops->open(env, name, KV_OPEN_READ, &file, &ignored) != KV_OK)
-		return false;
-	st = env->ops->size(env, file, &have, &ignored);
+	*has = false;
+	if (st == KV_NOT_FOUND)
+	{
+		kv_error_clear(err);
+		return KV_OK;
+	}
+	if (st != KV_OK)
+		return st;
+	st = env->ops->size(env, file, &have, err);
 	env->ops->close(env, file);
-	return st == KV_OK && have == size;
+	*has = st == KV_OK && have == size;
+	return st;
 }
 
-static bool
-table_exists(void *arg, uint64_t file_no, uint64_t size)
+static KvStatus
+table_exists(void *arg, uint64_t file_no, uint64_t size, bool *exists,
+			 KvError *err)
 {
 	char name[KV_NAME_MAX];
 
 	kv_file_name(name, KV_NAME_SST, file_no);
-	return kv_file_has_size(arg, name, size);
+	return kv_file_has_size(arg, name, size, exists, err);
 }
 
 static bool
@@ -170,12 +179,6 @@ check_segments(Recover *r, KvError *err)
 						 &seg->start, err);
 		if (st == KV_OK)
 			kv_wal_reader_close(reader);
-		else if (st == KV_CORRUPT && i + 1 == r->n)
-		{
-			/* the newest one: its creation was cut short, nothing was in it */
-			kv_error_clear(err);
-			continue;
-		}
 		else
 			return st;
 		/*
@@ -191,15 +194,34 @@ check_segments(Recover *r, KvError *err)
 }
 
 /*
- * Whether segment i follows what was read so far: the one min_wal names
- * first, then each the successor of the one before.
+ * Brings the segments into the order in which they were written: the one that
+ * min_wal names first, then each the successor of the one before.  Numbers
+ * do not tell: a segment that replaced a failed one has a later number than
+ * the one that a rotation had reserved before.  What is left over belongs to
+ * a time before min_wal, or its predecessor is missing.
  */
-static bool
-follows(const Recover *r, uint32_t i)
+static void
+chain_segments(Recover *r, bool *gap)
 {
-	if (i == 0)
-		return r->segments[0].no == r->db->state.min_wal;
-	return r->segments[i].start.prev_segment_no == r->segments[i - 1].no;
+	uint64_t min_wal = r->db->state.min_wal, want = min_wal;
+	uint32_t i, n = 0;
+
+	*gap = false;
+	for (i = n; i < r->n; i++)
+		if (n == 0 ? r->segments[i].no == want
+				   : r->segments[i].start.prev_segment_no == want)
+		{
+			Segment found = r->segments[i];
+
+			r->segments[i] = r->segments[n];
+			r->segments[n++] = found;
+			want = found.no;
+			i = n - 1;
+		}
+	for (i = n; i < r->n; i++)
+		*gap |= r->segments[i].start.prev_segment_no >= min_wal;
+	*gap |= n == 0 && min_wal != 0;
+	r->n = n;
 }
 
 static KvStatus
@@ -244,23 +266,17 @@ static KvStatus
 replay_segments(Recover *r, KvError *err)
 {
 	KvDb *db = r->db;
-	bool host_log = db->shared->config.host_log, stop = false;
+	bool host_log = db->shared->config.host_log, stop = false, gap;
 	uint32_t i;
 	KvStatus st = KV_OK;
 
-	if (r->n == 0 && !host_log && db->state.min_wal != 0)
+	chain_segments(r, &gap);
+	if (gap && !host_log)
 		return kv_corrupt(err, db->state.min_wal, 0,
-						  "WAL segment %llu is missing",
+						  "a WAL segment from %llu on is missing",
 						  (unsigned long long) db->state.min_wal);
 	for (i = 0; i < r->n && !stop; i++)
 	{
-		if (!follows(r, i))
-		{
-			if (host_log)
-				break;
-			return kv_corrupt(err, r->segments[i].no, 0,
-							  "a WAL segment before this one is missing");
-		}
 		st = replay_segment(r, i, &stop, err);
 		r->out->wal_segments++;
 		if (st == KV_CORRUPT && host_log)
@@ -576,6 +592,8 @@ kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 	atomic_store_explicit(&m->wal_no, no, memory_order_relaxed);
 	atomic_store_explicit(&m->max_lsn, lsn, memory_order_relaxed);
 	atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
+	atomic_store_explicit(&s->wal_length, kv_wal_length(db->wal),
+						  memory_order_relaxed);
 	s->under_log_lock.next_csn = db->replayed_csn + 1;
 	s->under_log_lock.inserted_lsn = lsn;
 	db->drained_lsn = lsn;
@@ -617,8 +635,6 @@ KvStatus
 kv_take_over(KvDb *db, const KvHost *host, KvError *err)
 {
 	KvShared *s = db->shared;
-	KvWalStart start = {0};
-	uint64_t no;
 	bool back;
 	KvStatus st;
 
@@ -632,24 +648,11 @@ kv_take_over(KvDb *db, const KvHost *host, KvError *err)
 		st = check_same_files(db, err);
 	if (st == KV_OK)
 		st = kv_roll_manifest(db, err);
-	if (st == KV_OK)
-		st = kv_new_file_no(db, &no, err);
 	if (st != KV_OK)
 		return st;
-	/* a group may have been cut short: the tail of that segment is closed */
-	start.segment_no = no;
-	start.prev_segment_no = atomic_load_explicit(&s->wal_no,
-												 memory_order_relaxed);
-	start.prev_length = atomic_load_explicit(&s->wal_length,
-											 memory_order_relaxed);
-	start.start_lsn = atomic_load_explicit(&s->synced_lsn,
+	db->drained_lsn = atomic_load_explicit(&s->synced_lsn,
 										   memory_order_relaxed);
-	db->drained_lsn = start.start_lsn;
-	db->env->ops->lock(db->env, KV_LOCK_WAL_IO, true);
-	st = kv_wal_create(db->env, &db->identity, &start,
-					   s->config.wal_prealloc, &db->wal, err);
-	db->env->ops->unlock(db->env, KV_LOCK_WAL_IO);
-	if (st == KV_OK)
-		atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
-	return st;
+	db->log_dirty = true;
+	/* goes on in a new segment, since no writer is open */
+	return kv_drain_ring(db, err);
 }
