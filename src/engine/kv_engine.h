@@ -32,6 +32,7 @@ typedef struct KvConfig
 	uint64_t file_bytes;	 /* SSTables are cut at about this size */
 	uint64_t level_bytes;	 /* target of L1; each further level is 10 times it */
 	uint64_t wal_prealloc;	 /* bytes to preallocate for a WAL segment */
+	uint64_t manifest_bytes; /* a longer MANIFEST is replaced by a new one */
 	uint32_t block_bytes;	 /* data block before compression */
 	uint32_t max_files;		 /* SSTables that may exist at once */
 	uint32_t max_readers;	 /* processes that may attach */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * world.c - opening, crashing and committing; see world.h.
+ * world.c - the host: its log, its transactions, its life; see world.h.
  */
 #include "world.h"
 
@@ -8,15 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum
-{
-	REC_BATCH = 1,
-	REC_FILE,
-	REC_INGEST,
-	REC_COMMIT,
-	REC_ABORT
-};
 
 uint64_t
 world_rand(World *w, uint64_t n)
@@ -40,30 +31,21 @@ world_fail(World *w, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ---- the host's log */
-static uint64_t
-host_append(World *w, uint8_t type, uint64_t xid, uint64_t csn,
-			const void *bytes, size_t len)
+bool
+world_excuses(const World *w, KvStatus st)
 {
-	HostRecord *r;
-
-	if (w->log_len == w->log_cap)
-	{
-		w->log_cap = w->log_cap ? w->log_cap * 2 : 256;
-		w->log = realloc(w->log, w->log_cap * sizeof(*w->log));
-	}
-	r = &w->log[w->log_len++];
-	memset(r, 0, sizeof(*r));
-	r->type = type;
-	r->xid = xid;
-	r->csn = csn;
-	r->len = len;
-	r->bytes = malloc(len ? len : 1);
-	if (len > 0)
-		memcpy(r->bytes, bytes, len);
-	return w->log_len;
+	if (sim_dead(w->sim))
+		return true;
+	if (w->rotten &&
+		(st == KV_CORRUPT || st == KV_FOREIGN || st == KV_UNSUPPORTED))
+		return true;
+	if (w->full && st == KV_DISK_FULL)
+		return true;
+	return w->sim->faults_fired > 0 &&
+		   (st == KV_IO_ERROR || st == KV_DISK_FULL || st == KV_NO_MEMORY);
 }
 
+/* ---- the host's log */
 static void
 host_truncate(World *w, uint64_t len)
 {
@@ -76,6 +58,11 @@ flush_host(void *arg, uint64_t lsn)
 {
 	World *w = arg;
 
+	if (w->faults && world_rand(w, 100) == 0)
+	{
+		w->sim->faults_fired++;
+		return KV_IO_ERROR;
+	}
 	if (lsn > w->log_len)
 		lsn = w->log_len;
 	if (lsn > w->log_durable)
@@ -97,31 +84,64 @@ xact_state(void *arg, uint64_t xid)
 	return (KvXactState) w->outcome[xid];
 }
 
+void
+world_set_horizon(World *w)
+{
+	KvHorizon *h = &w->sim->horizon;
+	uint64_t oldest = w->xact.xid != 0 ? w->xact.xid : w->next_xid;
+	const View *v = &w->snap.view;
+
+	h->csn = UINT64_MAX;
+	h->xid = w->host_log ? oldest : UINT64_MAX;
+	h->now_us = 0;
+	if (!w->snap.open)
+		return;
+	h->now_us = v->now_us;
+	if (!w->host_log)
+		h->csn = v->csn;
+	else if (v->xmax < h->xid)
+		h->xid = v->xmax;
+	if (w->host_log && v->running != 0 && v->running < h->xid)
+		h->xid = v->running;
+}
+
+void
+world_limit_disk(World *w, uint64_t bytes)
+{
+	const char *name;
+	uint64_t used = 0;
+	size_t i;
+
+	for (i = 0; (name = sim_file_name(w->sim, i)) != NULL; i++)
+		used += (uint64_t) sim_file_size(w->sim, name);
+	w->sim->disk_limit = used + bytes;
+	w->full = true;
+}
+
 /* ---- opening and crashing */
-static KvEnvOps host_ops;
 
 void
 world_init(World *w, uint64_t seed, bool host_log)
 {
 	memset(w, 0, sizeof(*w));
 	w->seed = seed;
+	w->phase = "starting";
 	w->host_log = host_log;
 	w->sim = sim_new(seed);
 	w->env = &w->sim->env;
 	w->sim->arg = w;
 	w->sim->clock_us = 1000000;
-	w->sim->horizon.xid = UINT64_MAX;
-	w->sim->horizon.csn = UINT64_MAX;
 	w->next_xid = 1;
 	model_init(&w->model);
 	if (host_log)
 	{
-		host_ops = *w->env->ops;
-		host_ops.host_log_end = host_end;
-		w->env->ops = &host_ops;
+		w->ops = *w->env->ops;
+		w->ops.host_log_end = host_end;
+		w->env->ops = &w->ops;
 		w->sim->flush_host_log = flush_host;
 		w->sim->xact_state = xact_state;
 	}
+	world_set_horizon(w);
 	kv_config_default(&w->config);
 	w->config.memtable_bytes = 64 << 10;
 	w->config.memtables = 2 + (uint32_t) world_rand(w, 2);
@@ -129,6 +149,7 @@ world_init(World *w, uint64_t seed, bool host_log)
 	w->config.cache_bytes = 32 << 10;
 	w->config.file_bytes = 1024 << world_rand(w, 4);
 	w->config.level_bytes = 8 << 10;
+	w->config.manifest_bytes = 512 << world_rand(w, 6);
 	w->config.block_bytes = 128 << (uint32_t) world_rand(w, 3);
 	w->config.max_files = 512;
 	w->config.max_readers = 2;
@@ -169,10 +190,20 @@ replay_host(World *w, uint64_t from, KvError *err)
 	return st;
 }
 
+static KvHost
+host_of(const World *w)
+{
+	KvHost host = {{.system_id = 42, .timeline = 1}, 0, NULL, NULL};
+
+	if (w->host_log)
+		host.end_lsn = w->log_len;
+	return host;
+}
+
 KvStatus
 world_open(World *w, KvError *err)
 {
-	KvHost host = {{.system_id = 42, .timeline = 1}, 0, NULL, NULL};
+	KvHost host = host_of(w);
 	size_t bytes = kv_shared_bytes(&w->config);
 	KvRecovery rec;
 	KvStatus st;
@@ -181,8 +212,7 @@ world_open(World *w, KvError *err)
 	if (w->shared == NULL)
 		w->shared = aligned_alloc(64, bytes);
 	kv_shared_init(w->shared, &w->config);
-	if (w->host_log)
-		host.end_lsn = w->log_len;
+	w->db = NULL;
 	st = kv_attach(w->env, w->shared, 0, &w->db, err);
 	if (st == KV_OK)
 		st = kv_recover(w->db, &host, &rec, err);
@@ -194,257 +224,66 @@ world_open(World *w, KvError *err)
 }
 
 void
+world_detach(World *w)
+{
+	w->snap.open = false;
+	w->snap.scan = NULL;
+	world_set_horizon(w);
+	/* also in front of a store that did not open */
+	if (w->db != NULL)
+		kv_detach(w->db);
+	w->db = NULL;
+	if (w->sim->live_allocs != 0)
+		world_fail(w, "%lld allocations were left behind",
+				   (long long) w->sim->live_allocs);
+	if (w->sim->open_files != 0)
+		world_fail(w, "%lld files were left open",
+				   (long long) w->sim->open_files);
+}
+
+KvStatus
+world_take_over(World *w, KvError *err)
+{
+	KvHost host = host_of(w);
+	KvStatus st;
+
+	snapshot_close(w);
+	world_detach(w);
+	st = kv_attach(w->env, w->shared, 0, &w->db, err);
+	if (st == KV_OK)
+		st = kv_take_over(w->db, &host, err);
+	w->no_worker = st != KV_OK;
+	return st;
+}
+
+void
 world_crash(World *w, SimLevel level)
 {
 	uint64_t i;
 
 	sim_crash(w->sim, level);
 	w->db = NULL;
-	if (!w->host_log)
-		return;
-	/* what was not flushed may be there or not, but not with a hole */
-	host_truncate(w, w->log_durable +
-						 world_rand(w, w->log_len - w->log_durable + 1));
-	w->log_durable = w->log_len;
-	memset(w->outcome, KV_XACT_ABORTED, sizeof(w->outcome));
-	for (i = 0; i < w->log_len; i++)
-		if (w->log[i].type == REC_COMMIT)
-			w->outcome[w->log[i].xid] = KV_XACT_COMMITTED;
-}
-
-/* ---- committing */
-typedef struct Logger
-{
-	World *w;
-	KvSlice payload;
-	uint64_t xid;
-	uint8_t type;
-} Logger;
-
-static uint64_t
-log_batch(void *arg, uint64_t csn)
-{
-	Logger *l = arg;
-
-	return host_append(l->w, l->type, l->xid, csn, l->payload.data,
-					   l->payload.len);
-}
-
-/* n different keys in order; the first is the commit counter. */
-static uint32_t
-choose_keys(World *w, uint32_t n, uint16_t *keys, bool *deleted)
-{
-	bool chosen[MODEL_KEYS] = {false};
-	uint32_t i, count = 0;
-
-	chosen[0] = true;
-	for (i = 0; i < n; i++)
-		chosen[1 + world_rand(w, MODEL_KEYS - 1)] = true;
-	for (i = 0; i < MODEL_KEYS; i++)
-		if (chosen[i])
-		{
-			keys[count] = (uint16_t) i;
-			deleted[count++] = i != 0 && world_rand(w, 4) == 0;
-		}
-	return count;
-}
-
-typedef struct Item
-{
-	char key[64], value[MODEL_VALUE_MAX];
-	uint32_t key_len, value_len;
-	bool deleted;
-} Item;
-
-static void
-fill_entry(const Item *item, KvEntry *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->key = kv_slice(item->key, item->key_len);
-	e->kind = item->deleted ? KV_KIND_DELETE : KV_KIND_PUT;
-	e->value = kv_slice(item->value, item->deleted ? 0 : item->value_len);
-}
-
-static int
-by_key(const void *a, const void *b)
-{
-	const Item *x = a, *y = b;
-
-	return kv_slice_compare(kv_slice(x->key, x->key_len),
-							kv_slice(y->key, y->key_len));
-}
-
-static KvStatus
-write_batch(World *w, const Item *items, uint32_t n, uint64_t xid,
-			KvError *err)
-{
-	KvBatch batch = {0};
-	Logger l = {w, {NULL, 0}, xid, REC_BATCH};
-	KvWrite write = {&batch, xid, w->host_log ? log_batch : NULL, &l};
-	KvStatus st = KV_OK;
-	uint64_t csn;
-	uint32_t i;
-	int tries;
-
-	for (i = 0; st == KV_OK && i < n; i++)
-	{
-		KvEntry e;
-
-		fill_entry(&items[i], &e);
-		st = kv_batch_add(w->env, &batch, &e, err);
-	}
-	l.payload = kv_slice(batch.data, batch.len);
-	for (tries = 0; st == KV_OK; tries++)
-	{
-		KvWork work;
-		bool busy;
-
-		st = kv_write(w->db, &write, &csn, err);
-		if (st != KV_STALLED)
-			break;
-		if (tries == 200)
-		{
-			world_fail(w, "a stall does not end");
-			break;
-		}
-		st = kv_worker_step(w->db, &work, err);
-		if (st == KV_OK)
-			st = kv_compact_step(w->db, UINT64_MAX, &busy, err);
-	}
-	if (!sim_dead(w->sim))
-		kv_batch_free(w->env, &batch);
-	return st;
-}
-
-static KvStatus
-log_files(World *w, KvIngest *g, KvError *err)
-{
-	uint64_t no, size;
-	uint32_t i;
-	KvStatus st = KV_OK;
-
-	for (i = 0; st == KV_OK && kv_ingest_file(g, i, &no, &size) == KV_OK; i++)
-	{
-		uint64_t off, piece = 700;
-
-		for (off = 0; st == KV_OK && off < size; off += piece)
-		{
-			char buf[700];
-			size_t len = size - off < piece ? size - off : piece;
-			HostRecord *r;
-
-			st = kv_ingest_read(g, i, off, buf, len, err);
-			if (st != KV_OK)
-				break;
-			host_append(w, REC_FILE, 0, 0, buf, len);
-			r = &w->log[w->log_len - 1];
-			r->file_no = no;
-			r->offset = off;
-		}
-	}
-	return st;
-}
-
-static KvStatus
-write_run(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
-{
-	Logger l = {w, {NULL, 0}, xid, REC_INGEST};
-	KvIngest *g;
-	uint64_t csn;
-	uint32_t i;
-	int tries;
-	KvStatus st = kv_ingest_open(w->db, xid, &g, err);
-
-	if (st != KV_OK)
-		return st;
-	for (i = 0; st == KV_OK && i < n; i++)
-	{
-		KvEntry e;
-
-		fill_entry(&items[i], &e);
-		st = kv_ingest_add(g, &e, err);
-	}
-	if (st == KV_OK)
-		st = kv_ingest_finish(g, err);
-	if (st == KV_OK && w->host_log)
-		st = log_files(w, g, err);
-	l.payload = kv_ingest_payload(g);
-	for (tries = 0; st == KV_OK && tries < 200; tries++)
-	{
-		KvWork work;
-
-		st = kv_ingest_commit(w->db, g, w->host_log ? log_batch : NULL, &l,
-							  &csn, err);
-		if (st == KV_OK)
-			return st;
-		if (st == KV_STALLED)
-			st = kv_worker_step(w->db, &work, err);
-	}
-	if (!sim_dead(w->sim))
-		kv_ingest_abort(g);
-	return st;
-}
-
-KvStatus
-world_commit(World *w, uint32_t n, bool run, bool roll_back, KvError *err)
-{
-	static Item items[MODEL_KEYS];
-	uint32_t commit = w->model.commits + 1, count, i;
-	uint64_t xid = w->host_log ? w->next_xid++ : 0;
-	uint16_t keys[MODEL_KEYS];
-	bool deleted[MODEL_KEYS];
-	KvStatus st;
-
-	count = choose_keys(w, n, keys, deleted);
-	for (i = 0; i < count; i++)
-	{
-		items[i].deleted = deleted[i];
-		items[i].key_len = model_key(keys[i], items[i].key);
-		items[i].value_len = model_value(commit, keys[i], items[i].value);
-		model_write(&w->model, commit, keys[i], deleted[i]);
-	}
-	qsort(items, count, sizeof(Item), by_key);
-	w->model.commits = commit;
-	w->model.lost[commit] = roll_back;
-	w->outcome[xid] = KV_XACT_IN_DOUBT;
-	st = run ? write_run(w, items, count, xid, err)
-			 : write_batch(w, items, count, xid, err);
-	if (st == KV_TOO_LARGE)
-		st = write_run(w, items, count, xid, err);
-	if (!w->host_log)
-	{
-		if (st != KV_OK) /* then nothing of it was applied */
-			model_truncate(&w->model, commit - 1);
-		return st;
-	}
-	/* the commit record, or none if the batch could not be logged */
-	if (st == KV_OK && !roll_back)
-	{
-		uint64_t lsn = host_append(w, REC_COMMIT, xid, commit, NULL, 0);
-
-		(void) lsn;
-		w->outcome[xid] = KV_XACT_COMMITTED;
-	}
-	else
-	{
-		host_append(w, REC_ABORT, xid, commit, NULL, 0);
-		w->outcome[xid] = KV_XACT_ABORTED;
-		w->model.lost[commit] = true;
-	}
-	kv_note_xact(w->db, xid, w->outcome[xid] == KV_XACT_COMMITTED);
-	return st;
-}
-
-KvStatus
-world_sync(World *w, KvError *err)
-{
-	KvStatus st = KV_OK;
-
+	memset(&w->snap, 0, sizeof(w->snap));
+	memset(&w->xact, 0, sizeof(w->xact));
+	w->sim->disk_limit = UINT64_MAX;
+	w->sim->backup = false;
+	w->faults = w->full = w->sync_fails = w->no_worker = false;
+	w->sim->faults_fired = 0;
 	if (w->host_log)
-		flush_host(w, UINT64_MAX);
-	else
-		st = kv_sync_log(w->db, err);
-	if (st == KV_OK)
-		w->acked = w->model.commits;
-	return st;
+	{
+		/* what was not flushed may be there or not, but not with a hole */
+		host_truncate(w, w->log_durable +
+							 world_rand(w, w->log_len - w->log_durable + 1));
+		w->log_durable = w->log_len;
+		memset(w->outcome, KV_XACT_ABORTED, sizeof(w->outcome));
+		w->next_xid = 1;
+		for (i = 0; i < w->log_len; i++)
+		{
+			if (w->log[i].xid >= w->next_xid)
+				w->next_xid = w->log[i].xid + 1;
+			if (w->log[i].type == REC_COMMIT)
+				w->outcome[w->log[i].xid] = KV_XACT_COMMITTED;
+		}
+	}
+	world_set_horizon(w);
 }

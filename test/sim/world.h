@@ -5,7 +5,9 @@
  * Without one (host_log false) a commit is acknowledged by kv_sync_log.
  * With one, as in PostgreSQL, the batch and then the commit go into the
  * host's log, which is durable up to where it was flushed; the engine's
- * files may lag behind and are completed from it.
+ * files may lag behind and are completed from it.  There one transaction at
+ * a time may stay open while others commit; the number of one whose records
+ * did not survive is given to another.
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -15,35 +17,90 @@
 #include "model.h"
 
 /* One record of the host's log; lsn is its index + 1. */
+typedef enum HostRecordType
+{
+	REC_BATCH = 1,
+	REC_FILE,
+	REC_INGEST,
+	REC_COMMIT,
+	REC_ABORT
+} HostRecordType;
+
 typedef struct HostRecord
 {
-	uint8_t type; /* 1 batch, 2 file piece, 3 ingest, 4 commit, 5 abort */
+	HostRecordType type;
 	uint64_t xid, csn, file_no, offset;
+	uint32_t commit; /* of REC_COMMIT: the model's number */
 	char *bytes;
 	size_t len;
 } HostRecord;
 
-typedef struct World
+typedef struct World World;
+
+/* What one reader sees, and what that is according to the model. */
+typedef struct View
+{
+	World *w;
+	uint64_t csn;	  /* without a host */
+	uint64_t xmax;	  /* with one: xids from here on are invisible, */
+	uint64_t running; /* and so is this one */
+	int64_t now_us;
+	uint32_t state[MODEL_KEYS];
+} View;
+
+/* A reader that stays for a while, perhaps in the middle of a scan. */
+typedef struct Snapshot
+{
+	bool open;
+	View view;
+	KvScan *scan;
+	bool reverse;
+	uint32_t at; /* entries that the scan has returned */
+} Snapshot;
+
+/* A transaction that has written and not ended. */
+typedef struct OpenXact
+{
+	uint64_t xid; /* 0: none */
+	uint32_t commit;
+	bool keys[MODEL_KEYS]; /* locked, as by the host */
+} OpenXact;
+
+struct World
 {
 	uint64_t seed;
 	bool host_log;
 	SimEnv *sim;
 	KvEnv *env;
+	KvEnvOps ops;
 	KvConfig config;
 	void *shared;
 	KvDb *db;
 	Model model;
-	uint32_t acked; /* commits up to it must survive */
+	uint32_t newest;	   /* without a host: the last commit */
+	uint32_t acked;		   /* without a host: commits up to it must survive */
+	uint32_t acked_before; /* of the sync before that */
+	Snapshot snap;
+	OpenXact xact;
 
 	HostRecord *log;
 	uint64_t log_len, log_cap, log_durable;
 	uint64_t next_xid;
-	uint8_t outcome[MODEL_COMMITS * 8]; /* by xid: 0 running, 1, 2 aborted */
+	uint8_t outcome[MODEL_COMMITS * 8]; /* KvXactState by xid */
 
+	uint32_t planted; /* faults */
+	bool faults;	  /* calls may fail: errors are excused once one did */
+	bool full;		  /* the disk was full at times */
+	bool sync_fails;  /* a sync may have failed */
+	bool no_worker;	  /* the last one could not take over */
+	bool rotten;	  /* bytes rot: KV_CORRUPT is a right answer */
+
+	bool trace;
+	const char *doing; /* the step */
 	const char *phase; /* what is being done, for messages */
 	bool failed;
 	char why[512];
-} World;
+};
 
 void world_init(World *w, uint64_t seed, bool host_log);
 void world_free(World *w);
@@ -51,24 +108,55 @@ void world_free(World *w);
 uint64_t world_rand(World *w, uint64_t n);
 void world_fail(World *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* An error that planted faults or rot explain. */
+bool world_excuses(const World *w, KvStatus st);
 
 /* Recovery, the host's log included.  Any status; KV_OK: ready. */
 KvStatus world_open(World *w, KvError *err);
+/* Lets go of the store; nothing of it may be left in memory. */
+void world_detach(World *w);
+/* The worker process ends and a new one takes over. */
+KvStatus world_take_over(World *w, KvError *err);
 /* The process dies, the disk loses what the level lets it lose. */
 void world_crash(World *w, SimLevel level);
+/* The disk has no more than bytes left. */
+void world_limit_disk(World *w, uint64_t bytes);
+void world_set_horizon(World *w);
 
+/* ---- commit.c */
+uint64_t host_append(World *w, HostRecordType type, uint64_t xid, uint64_t csn,
+					 const void *bytes, size_t len);
 /* Commits n writes as one batch, or as an ingested run.  abort: rolls back. */
 KvStatus world_commit(World *w, uint32_t n, bool run, bool roll_back,
 					  KvError *err);
+/* With a host only: writes, and ends later. */
+KvStatus world_begin(World *w, uint32_t n, bool run, KvError *err);
+KvStatus world_end(World *w, bool commit, KvError *err);
 /* Makes what was committed durable. */
 KvStatus world_sync(World *w, KvError *err);
 
-/*
- * Compares the store with the model after commit `upto`: gets, scans in both
- * directions.  max_csn: of a snapshot, or UINT64_MAX.
- */
-void world_compare(World *w, uint32_t upto, uint64_t max_csn);
+/* ---- compare.c: gets and scans in both directions against the model */
+void view_now(World *w, View *v);
+void world_compare(World *w, View *v);
+void world_compare_now(World *w);
 /* After recovery: finds the prefix that survived and compares with it. */
 void world_check_recovered(World *w);
+void snapshot_open(World *w);
+/* Compares some of what the snapshot sees; goes on with its scan. */
+void snapshot_look(World *w);
+void snapshot_close(World *w);
+
+/* ---- rest.c: a store in which nothing is left to do */
+/* It comes to rest in bounded steps; tolerate: so many may fail. */
+void world_must_rest(World *w, uint32_t tolerate);
+/* The folder holds what the MANIFEST names and the newest WAL segments. */
+void world_check_folder(World *w);
+/* Clean end: nothing is lost at any level, nothing has to be replayed. */
+void world_shutdown(World *w);
+/* A byte of a file rots: it is detected, or the answers are right. */
+void world_rot(World *w);
+
+/* ---- exhaustive.c: every crash index of every tiny workload */
+int sim_exhaustive(uint32_t ops, double seconds);
 
 #endif /* SIM_WORLD_H */

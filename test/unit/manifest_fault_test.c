@@ -211,12 +211,14 @@ KV_TEST(manifest_cut_at_every_byte)
 
 static uint64_t lacks[2];
 
-static bool
-exists(void *arg, uint64_t file_no, uint64_t size)
+static KvStatus
+exists(void *arg, uint64_t file_no, uint64_t size, bool *there, KvError *why)
 {
 	(void) arg;
+	(void) why;
 	KV_CHECK_EQ(size, model_meta(file_no).size);
-	return file_no != lacks[0] && file_no != lacks[1];
+	*there = file_no != lacks[0] && file_no != lacks[1];
+	return KV_OK;
 }
 
 static void

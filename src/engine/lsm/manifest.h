@@ -109,10 +109,12 @@ KvStatus kv_manifest_apply(KvEnv *env, KvManifestState *state,
  * for those that a later edit removes: what counts is whether a state is
  * complete.  If the newest is not (a copy of the folder that lacks a file),
  * the result is the newest that is, and *stepped_back is set; KV_CORRUPT if
- * there is none.  *state is to be freed after KV_OK only.
+ * there is none.  That exists could not tell is a failure, not an answer.
+ * *state is to be freed after KV_OK only.
  * identity->system_id must match: else KV_FOREIGN.
  */
-typedef bool (*KvFileExistsFn)(void *arg, uint64_t file_no, uint64_t size);
+typedef KvStatus (*KvFileExistsFn)(void *arg, uint64_t file_no, uint64_t size,
+								   bool *exists, KvError *err);
 KvStatus kv_manifest_load(KvEnv *env, const KvIdentity *identity,
 						  KvFileExistsFn exists, void *arg,
 						  KvManifestState *state, bool *stepped_back,

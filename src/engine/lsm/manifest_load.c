@@ -211,8 +211,13 @@ track_missing(Loader *l, const KvEdit *edit, uint64_t edits, KvError *err)
 	for (i = 0; i < edit->n_adds; i++)
 	{
 		const KvFileMeta *meta = &edit->adds[i];
+		bool there;
+		KvStatus status = l->exists(l->arg, meta->file_no, meta->size, &there,
+									err);
 
-		if (l->exists(l->arg, meta->file_no, meta->size))
+		if (status != KV_OK)
+			return status;
+		if (there)
 			continue;
 		if (l->n_missing == l->cap_missing)
 		{

@@ -20,6 +20,7 @@ KvStatus kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
 
 /* A number that was used somewhere: none at or below it is handed out. */
 void kv_number_seen(KvDb *db, uint64_t file_no);
-bool kv_file_has_size(KvDb *db, const char *name, uint64_t size);
+KvStatus kv_file_has_size(KvDb *db, const char *name, uint64_t size,
+						  bool *has, KvError *err) KV_MUST_CHECK;
 
 #endif /* KV_RECOVER_H */

@@ -182,11 +182,13 @@ complete_run_file(KvDb *db, const KvFileMeta *meta, KvError *err)
 	KvFile *file;
 	uint64_t size = 0;
 	KvError ignored;
+	bool there;
 	KvStatus st;
 
 	kv_file_name(name, KV_NAME_SST, meta->file_no);
-	if (kv_file_has_size(db, name, meta->size))
-		return KV_OK;
+	st = kv_file_has_size(db, name, meta->size, &there, err);
+	if (st != KV_OK || there)
+		return st;
 	kv_file_name(temp, KV_NAME_TEMP, meta->file_no);
 	st = env->ops->open(env, temp, KV_OPEN_WRITE, &file, err);
 	if (st == KV_NOT_FOUND)

@@ -22,6 +22,7 @@ kv_config_default(KvConfig *config)
 	config->file_bytes = UINT64_C(64) << 20;
 	config->level_bytes = UINT64_C(256) << 20;
 	config->wal_prealloc = 0;
+	config->manifest_bytes = UINT64_C(4) << 20;
 	config->block_bytes = 4096;
 	config->max_files = 4096;
 	config->max_readers = 128;
