@@ -179,6 +179,13 @@ check_segments(Recover *r, KvError *err)
 						 &seg->start, err);
 		if (st == KV_OK)
 			kv_wal_reader_close(reader);
+		else if (st == KV_CORRUPT && db->shared->config.host_log)
+		{
+			/* as if it were not there: the host's log has what it held */
+			db->env->ops->log(db->env, KV_LOG_WARNING, err->message);
+			kv_error_clear(err);
+			continue;
+		}
 		else
 			return st;
 		/*
