@@ -222,6 +222,7 @@ system('rm', '-rf', $dir);
 copy_folder("$data.kvlsm.good2", $dir);
 $node->append_conf('postgresql.conf', "kvlsm.mode = off\nmin_wal_size = 32MB");
 $node->start;
+kv_ready($node);
 $node->safe_psql('postgres', 'SELECT pg_switch_wal(); CHECKPOINT;'
 	  . 'SELECT pg_switch_wal(); CHECKPOINT');
 $node->stop;
