@@ -52,7 +52,11 @@ attach(KvError *err)
 		return status;
 	if (!registered)
 	{
-		before_shmem_exit(detach_at_exit, (Datum) 0);
+		/*
+		 * Not before_shmem_exit: that would come before the abort of an open
+		 * transaction, which closes scans and removes files.
+		 */
+		on_shmem_exit(detach_at_exit, (Datum) 0);
 		registered = true;
 	}
 	return KV_OK;
