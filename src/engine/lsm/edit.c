@@ -51,12 +51,11 @@ kv_roll_manifest(KvDb *db, KvError *err)
 KvStatus
 kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 {
-	KvStatus st;
+	/* once the edit is durable, remembering it must not fail */
+	KvStatus st = kv_manifest_prepare(db->env, &db->state, edit, err);
 
-	if (db->state_incomplete)
-		return kv_fail(err, KV_NOT_READY,
-					   "memory ran out while the list of files was updated: "
-					   "restart the server");
+	if (st != KV_OK)
+		return st;
 	if (db->manifest == NULL ||
 		kv_manifest_bytes(db->manifest) > db->shared->config.manifest_bytes)
 	{
@@ -78,10 +77,7 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 		db->manifest = NULL;
 		return st;
 	}
-	st = kv_manifest_apply(db->env, &db->state, edit, err);
-	/* durable, but we could not remember it: no MANIFEST from this state */
-	db->state_incomplete = st != KV_OK;
-	return st;
+	return kv_manifest_apply(db->env, &db->state, edit, err);
 }
 
 KvStatus
@@ -105,11 +101,11 @@ kv_commit_change(KvDb *db, const KvEdit *edit, const KvVersionChange *change,
 		/*
 		 * KV_STALLED: a reader is inside a get since 32 installs ago, which
 		 * is a matter of microseconds unless it is stopped by a debugger.
+		 * The edit is durable, so there is no way back, not even for a
+		 * worker that is asked to end.
 		 */
 		if (st != KV_STALLED)
 			return st;
-		if (env->ops->poll(env))
-			return kv_fail(err, KV_INTERRUPTED, "interrupted");
 	}
 }
 
