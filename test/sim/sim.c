@@ -170,7 +170,8 @@ work_until_crash(World *w, uint64_t ops, bool with_faults)
 		/* mostly as a host that panics when a sync has failed */
 		else if (w->sync_fails && world_rand(w, 3) != 0)
 			return false;
-		else if (w->db == NULL || world_rand(w, 6) == 0)
+		/* a worker cannot take over at every moment: the server restarts */
+		else if (w->db == NULL || st == KV_NOT_READY || world_rand(w, 6) == 0)
 			return false;
 	}
 	return true;
@@ -224,8 +225,15 @@ check_resumed(World *w)
 
 	end_faults(w);
 	w->sim->backup = false;
-	if (w->no_worker && world_take_over(w, &err) != KV_OK)
-		world_fail(w, "no worker can take over: %s", err.message);
+	if (w->no_worker)
+	{
+		KvStatus st = world_take_over(w, &err);
+
+		if (st == KV_NOT_READY)
+			return;
+		if (st != KV_OK)
+			world_fail(w, "no worker can take over: %s", err.message);
+	}
 	if (!w->failed)
 		world_must_rest(w, 3);
 	if (!w->failed)
@@ -249,7 +257,7 @@ run_generation(World *w, uint64_t ops)
 	{
 		sim_die_at(w->sim, SIM_NEVER);
 		check_resumed(w);
-		clean = !w->failed && world_rand(w, 2) == 0;
+		clean = !w->failed && !w->no_worker && world_rand(w, 2) == 0;
 		if (clean)
 			world_shutdown(w);
 	}

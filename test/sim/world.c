@@ -42,10 +42,12 @@ world_excuses(const World *w, KvStatus st)
 	if (w->full && st == KV_DISK_FULL)
 		return true;
 	return w->sim->faults_fired > 0 &&
-		   (st == KV_IO_ERROR || st == KV_DISK_FULL || st == KV_NO_MEMORY);
+		   (st == KV_IO_ERROR || st == KV_DISK_FULL || st == KV_NO_MEMORY ||
+			st == KV_EXISTS || st == KV_NOT_READY);
 }
 
 /* ---- the host's log */
+
 static void
 host_truncate(World *w, uint64_t len)
 {

@@ -102,6 +102,9 @@ void kv_manifest_state_free(KvEnv *env, KvManifestState *state);
  */
 KvStatus kv_manifest_apply(KvEnv *env, KvManifestState *state,
 						   const KvEdit *edit, KvError *err) KV_MUST_CHECK;
+/* All of it that can fail: afterwards the same kv_manifest_apply does not. */
+KvStatus kv_manifest_prepare(KvEnv *env, KvManifestState *state,
+							 const KvEdit *edit, KvError *err) KV_MUST_CHECK;
 
 /*
  * Reads CURRENT and the MANIFEST that it names.  KV_NOT_FOUND: no CURRENT

@@ -245,13 +245,11 @@ apply_scalars(KvManifestState *state, const KvEdit *edit)
 }
 
 KvStatus
-kv_manifest_apply(KvEnv *env, KvManifestState *state, const KvEdit *edit,
-				  KvError *err)
+kv_manifest_prepare(KvEnv *env, KvManifestState *state, const KvEdit *edit,
+					KvError *err)
 {
-	KvStatus status;
-	uint32_t i;
+	KvStatus status = check_edit(state, edit, err);
 
-	status = check_edit(state, edit, err);
 	if (status != KV_OK)
 		return status;
 	if (!reserve(env, &state->files, state->n_files, edit->n_adds,
@@ -260,6 +258,18 @@ kv_manifest_apply(KvEnv *env, KvManifestState *state, const KvEdit *edit,
 				 &state->cap_doubts, sizeof(KvDoubt)))
 		return kv_fail(err, KV_NO_MEMORY,
 					   "out of memory for the list of files");
+	return KV_OK;
+}
+
+KvStatus
+kv_manifest_apply(KvEnv *env, KvManifestState *state, const KvEdit *edit,
+				  KvError *err)
+{
+	KvStatus status = kv_manifest_prepare(env, state, edit, err);
+	uint32_t i;
+
+	if (status != KV_OK)
+		return status;
 	apply_removes(state, edit);
 	for (i = 0; i < edit->n_adds; i++)
 		apply_add(state, &edit->adds[i]);

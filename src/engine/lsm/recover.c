@@ -12,6 +12,7 @@ typedef struct Segment
 {
 	uint64_t no;
 	KvWalStart start;
+	bool before; /* written before the one that min_wal names */
 } Segment;
 
 typedef struct Recover
@@ -20,7 +21,7 @@ typedef struct Recover
 	KvRecovery *out;
 	Segment *segments; /* by number */
 	uint32_t n, cap;
-	uint64_t max_no; /* largest number on disk */
+	uint64_t max_no;  /* largest number on disk */
 	bool other_files; /* engine files although there is no CURRENT */
 	bool no_memory;
 } Recover;
@@ -30,8 +31,7 @@ kv_number_seen(KvDb *db, uint64_t file_no)
 {
 	KvShared *s = db->shared;
 
-	if (atomic_load_explicit(&s->next_file_no, memory_order_relaxed) <=
-		file_no)
+	if (atomic_load_explicit(&s->next_file_no, memory_order_relaxed) <= file_no)
 		atomic_store_explicit(&s->next_file_no, file_no + 1,
 							  memory_order_relaxed);
 }
@@ -175,8 +175,8 @@ check_segments(Recover *r, KvError *err)
 
 		if (seg->no < db->state.min_wal)
 			continue;
-		st = kv_wal_open(db->env, &db->identity, seg->no, &reader,
-						 &seg->start, err);
+		st = kv_wal_open(db->env, &db->identity, seg->no, &reader, &seg->start,
+						 err);
 		if (st == KV_OK)
 			kv_wal_reader_close(reader);
 		else if (st == KV_CORRUPT && db->shared->config.host_log)
@@ -200,34 +200,61 @@ check_segments(Recover *r, KvError *err)
 	return KV_OK;
 }
 
+/* What follows segment `want`, of those from n on; r->n: nothing. */
+static uint32_t
+successor(const Recover *r, uint32_t n, uint64_t want)
+{
+	uint32_t i, found = r->n;
+
+	for (i = n; i < r->n; i++)
+		if ((n == 0 ? r->segments[i].no
+					: r->segments[i].start.prev_segment_no) == want &&
+			(found == r->n || r->segments[i].no > r->segments[found].no))
+			found = i;
+	return found;
+}
+
 /*
  * Brings the segments into the order in which they were written: the one that
  * min_wal names first, then each the successor of the one before.  Numbers
  * do not tell: a segment that replaced a failed one has a later number than
- * the one that a rotation had reserved before.  What is left over belongs to
- * a time before min_wal, or its predecessor is missing.
+ * the one that a rotation had reserved before.  Of two with the same
+ * predecessor the one with the smaller number is what a failed attempt to
+ * create a segment has left.  What else is left over was written before the
+ * one that min_wal names, or its predecessor is missing.
  */
 static void
 chain_segments(Recover *r, bool *gap)
 {
 	uint64_t min_wal = r->db->state.min_wal, want = min_wal;
-	uint32_t i, n = 0;
+	uint32_t i, j, n = 0;
 
-	*gap = false;
-	for (i = n; i < r->n; i++)
-		if (n == 0 ? r->segments[i].no == want
-				   : r->segments[i].start.prev_segment_no == want)
+	while ((i = successor(r, n, want)) < r->n)
+	{
+		Segment found = r->segments[i];
+
+		r->segments[i] = r->segments[n];
+		r->segments[n++] = found;
+		want = found.no;
+	}
+	*gap = n == 0 && min_wal != 0;
+	want = n > 0 ? r->segments[0].start.prev_segment_no : 0;
+	for (i = n; want != 0 && i < r->n; i++)
+		if (r->segments[i].no == want && !r->segments[i].before)
 		{
-			Segment found = r->segments[i];
-
-			r->segments[i] = r->segments[n];
-			r->segments[n++] = found;
-			want = found.no;
+			r->segments[i].before = true;
+			want = r->segments[i].start.prev_segment_no;
 			i = n - 1;
 		}
 	for (i = n; i < r->n; i++)
-		*gap |= r->segments[i].start.prev_segment_no >= min_wal;
-	*gap |= n == 0 && min_wal != 0;
+	{
+		uint64_t prev = r->segments[i].start.prev_segment_no;
+
+		for (j = 0; j < r->n; j++)
+			if ((j < n || r->segments[j].before) && r->segments[j].no == prev)
+				break;
+		*gap |= !r->segments[i].before && prev >= min_wal && j == r->n;
+	}
 	r->n = n;
 }
 
@@ -373,9 +400,11 @@ publish_files(KvDb *db, KvError *err)
 		kv_file_at(db, i)->in_manifest = true;
 		slots[i] = i;
 	}
+	/* not on the list means committed */
 	for (i = 0; st == KV_OK && i < db->state.n_doubts; i++)
-		st = kv_doubt_add_locked(db, db->state.doubts[i].xid,
-								 (KvXactState) db->state.doubts[i].state);
+		if (db->state.doubts[i].state != KV_XACT_COMMITTED)
+			st = kv_doubt_add_locked(db, db->state.doubts[i].xid,
+									 (KvXactState) db->state.doubts[i].state);
 	change.adds = slots;
 	change.n_adds = db->state.n_files;
 	if (st == KV_OK)
@@ -474,23 +503,23 @@ collect_unnamed(void *arg, const char *name)
 
 	switch (kind)
 	{
-		case KV_NAME_WAL:
-			if (no == sw->keep_wal)
+	case KV_NAME_WAL:
+		if (no == sw->keep_wal)
+			return true;
+		break;
+	case KV_NAME_SST:
+		for (i = 0; i < m->n_files; i++)
+			if (m->files[i].file_no == no)
 				return true;
-			break;
-		case KV_NAME_SST:
-			for (i = 0; i < m->n_files; i++)
-				if (m->files[i].file_no == no)
-					return true;
-			break;
-		case KV_NAME_MANIFEST:
-			if (no == m->manifest_no)
-				return true;
-			break;
-		case KV_NAME_TEMP:
-			break;
-		default:
-			return true; /* not ours to judge */
+		break;
+	case KV_NAME_MANIFEST:
+		if (no == m->manifest_no)
+			return true;
+		break;
+	case KV_NAME_TEMP:
+		break;
+	default:
+		return true; /* not ours to judge */
 	}
 	if (sw->n == 64)
 		return false;
