@@ -186,6 +186,54 @@ KV_TEST(only_what_committed_survives)
 	test_db_free(&t);
 }
 
+static uint64_t
+doubtful(TestDb *t)
+{
+	KvStats stats;
+
+	kv_stats(t->db, &stats);
+	return stats.doubtful;
+}
+
+/* The list is of a fixed size, and files may live for ever. */
+KV_TEST(settled_transactions_leave_the_list)
+{
+	TestDb t;
+	KvError err;
+	int i;
+
+	test_db_init(&t);
+	t.penv->xact_state = xact_state;
+	t.penv->horizon.xid = 0; /* nothing may lose its tag */
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	for (i = 1; i <= 3; i++)
+	{
+		char key[16];
+
+		snprintf(key, sizeof(key), "k%d", i);
+		outcome_of[i] = KV_XACT_IN_DOUBT;
+		t.xid = (uint64_t) i;
+		test_put(&t, key, "v");
+		test_flush(&t);
+	}
+	KV_CHECK_EQ(doubtful(&t), 3);
+	outcome_of[1] = outcome_of[3] = KV_XACT_COMMITTED;
+	outcome_of[2] = KV_XACT_ABORTED;
+	test_work(&t);
+	test_work(&t);
+	KV_CHECK_EQ(doubtful(&t), 1);
+	KV_CHECK(test_get(&t, "k1") != NULL && test_get(&t, "k3") != NULL);
+	KV_CHECK(test_get(&t, "k2") == NULL);
+	test_db_close(&t);
+
+	outcome_of[1] = outcome_of[2] = outcome_of[3] = KV_XACT_UNKNOWN;
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK_EQ(doubtful(&t), 1);
+	KV_CHECK(test_get(&t, "k1") != NULL && test_get(&t, "k3") != NULL);
+	KV_CHECK(test_get(&t, "k2") == NULL);
+	test_db_free(&t);
+}
+
 static void
 ingest(TestDb *t, int from, int to, const char *value)
 {

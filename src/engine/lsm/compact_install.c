@@ -9,25 +9,12 @@
  */
 #include "engine/lsm/compact_job.h"
 
-/* As the doubt list has it by now; what it says is durable. */
-static KvXactState
-listed_state(const KvShared *s, uint64_t xid)
-{
-	uint32_t i, n = atomic_load_explicit(&s->n_doubts, memory_order_relaxed);
-
-	for (i = 0; i < n; i++)
-		if (atomic_load_explicit(&s->doubts[i].xid, memory_order_relaxed) == xid)
-			return (KvXactState) atomic_load_explicit(&s->doubts[i].state,
-													  memory_order_relaxed);
-	return KV_XACT_IN_DOUBT;
-}
-
 /*
  * Outputs name the transactions that were in doubt when they were written,
  * but not what was settled meanwhile: that edit does not come again.
  */
 static void
-list_doubts(const KvShared *s, const KvJobShared *job, KvEdit *edit,
+list_doubts(const KvDb *db, const KvJobShared *job, KvEdit *edit,
 			KvDoubt *doubts)
 {
 	uint32_t i, j;
@@ -35,7 +22,7 @@ list_doubts(const KvShared *s, const KvJobShared *job, KvEdit *edit,
 	for (j = 0; j < job->n_doubts; j++)
 	{
 		uint64_t xid = job->doubts[j];
-		KvXactState state = listed_state(s, xid);
+		KvXactState state = kv_listed_state(db, xid);
 
 		if (state == KV_XACT_COMMITTED)
 			continue;
@@ -93,7 +80,7 @@ log_job(KvDb *db, const KvJobShared *job, KvError *err)
 		edit.n_removes = job->n_inputs;
 		edit.doubts = doubts;
 		if (n_doubts > 0)
-			list_doubts(db->shared, job, &edit, doubts);
+			list_doubts(db, job, &edit, doubts);
 		status = kv_log_edit(db, &edit, err);
 	}
 	if (adds != NULL)

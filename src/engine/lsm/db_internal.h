@@ -226,7 +226,6 @@ struct KvDb
 	uint64_t ring_pos;	 /* drained up to here */
 	uint64_t logged_settle_csn;
 	KvManifestState state; /* the MANIFEST's content */
-	bool state_incomplete; /* it lacks an edit that is durable */
 	KvHost host;
 	bool log_dirty;		 /* groups were written and not synced */
 	bool sweep_wanted;	 /* WAL segments or MANIFESTs may be unneeded */
@@ -282,6 +281,11 @@ kv_reader_at(const KvDb *db, uint32_t i)
  * the host (source: see kv_judge).  IN_DOUBT: ask the host.
  */
 KvXactState kv_known_state(KvDb *db, const KvEntry *entry, int source);
+/*
+ * What the doubt list says; only settled ABORTED or IN_DOUBT are on it.  What
+ * it says, and that a transaction is not on it any more, is durable.
+ */
+KvXactState kv_listed_state(const KvDb *db, uint64_t xid);
 /* A new file number, or KV_STALLED when the ceiling is reached. */
 KvStatus kv_new_file_no(KvDb *db, uint64_t *file_no, KvError *err)
 	KV_MUST_CHECK;

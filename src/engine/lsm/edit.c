@@ -153,11 +153,13 @@ kv_log_pending_files(KvDb *db, KvError *err)
 		st = env->ops->flush_host_log(env, UINT64_MAX, err);
 		if (st != KV_OK)
 			return st;
-		doubt = (KvDoubt){meta.file_no, meta.run_xid, KV_XACT_IN_DOUBT};
+		/* if it was settled meanwhile, that edit does not come again */
+		doubt = (KvDoubt){meta.file_no, meta.run_xid,
+						  (uint8_t) kv_listed_state(db, meta.run_xid)};
 		edit.adds = &meta;
 		edit.n_adds = 1;
 		edit.doubts = &doubt;
-		edit.n_doubts = meta.has_doubt ? 1 : 0;
+		edit.n_doubts = meta.has_doubt && doubt.state != KV_XACT_COMMITTED;
 		st = kv_log_edit(db, &edit, err);
 		if (st != KV_OK)
 			return st;

@@ -142,7 +142,9 @@ publish_flush(Flush *f, uint32_t slot, uint32_t file_slot,
 	uint32_t i;
 
 	for (i = 0; i < f->n_doubts; i++)
-		doubts[i] = (KvDoubt){meta->file_no, f->doubts[i], KV_XACT_IN_DOUBT};
+		/* may be settled by now, for another file; not for this one again */
+		doubts[i] = (KvDoubt){meta->file_no, f->doubts[i],
+							  (uint8_t) kv_listed_state(db, f->doubts[i])};
 	if (f->open)
 	{
 		edit.adds = meta;

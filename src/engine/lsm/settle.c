@@ -167,7 +167,11 @@ settle_doubts(KvDb *db, KvError *err)
 		if (atomic_load_explicit(&s->doubts[i].state, memory_order_relaxed) !=
 			KV_XACT_IN_DOUBT)
 		{
-			if (!doubt_is_needed(db, xid))
+			/* not on the list means committed; the rest has to be known */
+			if (atomic_load_explicit(&s->doubts[i].state,
+									 memory_order_relaxed) ==
+					KV_XACT_COMMITTED ||
+				!doubt_is_needed(db, xid))
 				atomic_store_explicit(&s->doubts[i].xid, 0,
 									  memory_order_release);
 			continue;

@@ -236,9 +236,10 @@ kv_note_xact(KvDb *db, uint64_t xid, bool committed)
 						  memory_order_relaxed);
 }
 
-static KvXactState
-doubt_state(const KvShared *s, uint64_t xid)
+KvXactState
+kv_listed_state(const KvDb *db, uint64_t xid)
 {
+	const KvShared *s = db->shared;
 	/* pairs with the release in kv_doubt_add */
 	uint32_t n = atomic_load_explicit(&s->n_doubts, memory_order_acquire);
 	uint32_t i;
@@ -261,7 +262,7 @@ kv_known_state(KvDb *db, const KvEntry *entry, int source)
 	if (entry->xid == 0 || source == KV_FROM_FILE)
 		return KV_XACT_COMMITTED;
 	if (source == KV_FROM_DOUBTFUL_FILE)
-		state = doubt_state(s, entry->xid);
+		state = kv_listed_state(db, entry->xid);
 	if (state != KV_XACT_IN_DOUBT)
 		return state;
 	word = atomic_load_explicit(&s->xact_cache[xact_slot(entry->xid)],
