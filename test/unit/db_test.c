@@ -234,6 +234,66 @@ KV_TEST(settled_transactions_leave_the_list)
 	test_db_free(&t);
 }
 
+/* Writes, flushes and compacts until the worker has no file slot left. */
+static KvStatus
+work_until_full(TestDb *t, KvError *err)
+{
+	KvStatus st = KV_OK;
+	int round;
+
+	for (round = 0; st == KV_OK && round < 200; round++)
+	{
+		KvBatch batch = {0};
+		KvWrite w = {&batch, 0, NULL, NULL};
+		KvWork work;
+		uint64_t csn;
+		bool busy = true;
+		KvStatus wrote;
+
+		test_batch_add(t, &batch, round % 2 ? "a" : "b", "v");
+		wrote = kv_write(t->db, &w, &csn, err);
+		KV_CHECK(wrote == KV_OK || wrote == KV_STALLED);
+		kv_batch_free(t->env, &batch);
+		(void) kv_request_compact(t->db);
+		while (busy && st == KV_OK)
+		{
+			KvStatus compacted;
+
+			st = kv_worker_step(t->db, &work, err);
+			compacted = kv_compact_step(t->db, UINT64_MAX, &busy, err);
+			busy &= compacted == KV_OK;
+		}
+	}
+	return st;
+}
+
+KV_TEST(a_closed_cursor_gives_its_files_back_to_a_worker_that_fails)
+{
+	TestDb t;
+	KvReadView view = {UINT64_MAX, NULL, NULL, 0};
+	KvScan *scan;
+	KvWork work;
+	KvError err;
+	int i;
+
+	test_db_init(&t);
+	t.config.max_files = 16;
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	test_put(&t, "a", "v");
+	test_flush(&t);
+	KV_CHECK_OK(kv_scan_open(t.db, &view, kv_slice("", 0), kv_slice("", 0),
+							 false, NULL, &scan, &err),
+				&err);
+	KV_CHECK_EQ(work_until_full(&t, &err), KV_FULL);
+	kv_scan_close(scan);
+	for (i = 0; i < 3; i++)
+		if (kv_worker_step(t.db, &work, &err) == KV_OK)
+			break;
+	KV_CHECK(i < 3);
+	KV_CHECK_EQ(test_count(&t, false), 2);
+	test_db_free(&t);
+}
+
 static void
 ingest(TestDb *t, int from, int to, const char *value)
 {

@@ -110,15 +110,13 @@ safe_lsn(KvDb *db)
 	return lsn;
 }
 
-KvStatus
-kv_worker_step(KvDb *db, KvWork *work, KvError *err)
+/* What makes memory durable. */
+static KvStatus
+write_out(KvDb *db, KvWork *work, KvError *err)
 {
-	uint64_t before = kv_ring_written(kv_ring_at(db));
 	bool did = false;
-	KvStatus st;
+	KvStatus st = kv_drain_ring(db, err);
 
-	memset(work, 0, sizeof(*work));
-	st = kv_drain_ring(db, err);
 	if (st == KV_OK)
 		st = kv_settle(db, err);
 	if (st == KV_OK)
@@ -131,11 +129,36 @@ kv_worker_step(KvDb *db, KvWork *work, KvError *err)
 		st = kv_flush_oldest(db, &did, err);
 	work->progressed |= did;
 	work->more |= did;
-	if (st == KV_OK)
-		st = kv_install_job(db, &did, err);
+	return st;
+}
+
+/* What gives back room: disk space, file slots. */
+static KvStatus
+clean_up(KvDb *db, KvWork *work, KvError *err)
+{
+	bool did = false;
+	KvError why;
+	KvStatus installed = kv_install_job(db, &did, err);
+	KvStatus removed = kv_remove_obsolete(
+		db, &work->removed_files, installed == KV_OK ? err : &why);
+
 	work->progressed |= did;
+	return installed != KV_OK ? installed : removed;
+}
+
+KvStatus
+kv_worker_step(KvDb *db, KvWork *work, KvError *err)
+{
+	uint64_t before = kv_ring_written(kv_ring_at(db));
+	KvError why;
+	KvStatus st, cleaned;
+
+	memset(work, 0, sizeof(*work));
+	st = write_out(db, work, err);
+	/* also after a failure, which may be for want of what this gives back */
+	cleaned = clean_up(db, work, st == KV_OK ? err : &why);
 	if (st == KV_OK)
-		st = kv_remove_obsolete(db, &work->removed_files, err);
+		st = cleaned;
 	if (st == KV_OK)
 		st = kv_mark_log_position(db, KV_MARK_BYTES, err);
 	work->progressed |= work->removed_files > 0 ||
