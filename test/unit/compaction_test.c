@@ -105,12 +105,12 @@ live(int n_keys, int steps, bool restarts)
 
 KV_TEST(few_keys_many_versions)
 {
-	live(40, kv_test_long() ? 60000 : 8000, false);
+	live(40, kv_test_long() ? 60000 : 4000, false);
 }
 
-KV_TEST(many_keys) { live(LSM_KEYS, kv_test_long() ? 60000 : 10000, false); }
+KV_TEST(many_keys) { live(LSM_KEYS, kv_test_long() ? 60000 : 5000, false); }
 
-KV_TEST(with_restarts) { live(300, kv_test_long() ? 60000 : 10000, true); }
+KV_TEST(with_restarts) { live(300, kv_test_long() ? 60000 : 5000, true); }
 
 /* ---- single properties */
 
