@@ -230,6 +230,32 @@ lock_row(ModifyState *state, EState *estate, TupleTableSlot *plan_slot,
 	return kvlsm_lookup_latest(key->slice, estate->es_snapshot, value);
 }
 
+/* Its version in the write set as of the snapshot; NULL: none. */
+static const char *
+own_version(KvSlice key, Snapshot snapshot)
+{
+	uint32 limit;
+	KvWriteSet *own = kvlsm_own_writes(snapshot, &limit);
+	KvEntry entry;
+
+	if (own == NULL || !kv_write_set_get(own, key, limit, &entry))
+		return NULL;
+	return entry.value.data;
+}
+
+/*
+ * Has this command written the row already, for another row that it was
+ * joined with?  Only the first counts then, as in any table.
+ */
+static bool
+is_done(KvSlice key, Snapshot snapshot)
+{
+	SnapshotData after = *snapshot;
+
+	after.curcid++;
+	return own_version(key, &after) != own_version(key, snapshot);
+}
+
 static TupleTableSlot *
 exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			TupleTableSlot *plan_slot)
@@ -248,7 +274,8 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		ExecConstraints(rinfo, slot, estate);
 	MemoryContextReset(state->row_context);
 	old = MemoryContextSwitchTo(state->row_context);
-	found = lock_row(state, estate, plan_slot, &old_key, &old_value);
+	found = lock_row(state, estate, plan_slot, &old_key, &old_value) &&
+			!is_done(old_key.slice, estate->es_snapshot);
 	if (found)
 	{
 		key_datum = column(rel, slot, state->layout.key_attno);

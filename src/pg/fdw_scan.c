@@ -109,31 +109,46 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 											  rel->lateral_relids, NULL, NIL));
 }
 
+/*
+ * Columns that the query does not look at are not decoded.  The plan's own
+ * target list does not tell: the planner puts all columns there when nothing
+ * has to be computed.
+ */
+static List *
+needed_columns(RelOptInfo *rel, List *quals)
+{
+	Bitmapset *used = NULL;
+	List *columns = NIL;
+	int column = -1;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	pull_varattnos((Node *) quals, rel->relid, &used);
+	while ((column = bms_next_member(used, column)) >= 0)
+		columns = lappend_int(columns,
+							  column + FirstLowInvalidHeapAttributeNumber);
+	bms_free(used);
+	return columns;
+}
+
 static ForeignScan *
 get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 		 List *tlist, List *clauses, Plan *outer_plan)
 {
-	return make_foreignscan(tlist, extract_actual_clauses(clauses, false),
-							rel->relid, NIL, NIL, NIL, NIL, outer_plan);
+	List *quals = extract_actual_clauses(clauses, false);
+
+	return make_foreignscan(tlist, quals, rel->relid, NIL,
+							needed_columns(rel, quals), NIL, NIL, outer_plan);
 }
 
-/* Columns that the query does not look at are not decoded. */
 static void
 find_needed_columns(ForeignScanState *node, KvScanState *state)
 {
-	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	Index relid = plan->scan.scanrelid;
-	Bitmapset *used = NULL;
-	int whole_row = 0 - FirstLowInvalidHeapAttributeNumber;
+	List *columns = castNode(ForeignScan, node->ss.ps.plan)->fdw_private;
+	bool all = list_member_int(columns, InvalidAttrNumber); /* whole row */
 
-	pull_varattnos((Node *) plan->scan.plan.targetlist, relid, &used);
-	pull_varattnos((Node *) plan->scan.plan.qual, relid, &used);
-	state->need_key = bms_is_member(whole_row, used) ||
-					  bms_is_member(state->layout.key_attno + whole_row, used);
-	state->need_value = bms_is_member(whole_row, used) ||
-						bms_is_member(state->layout.value_attno + whole_row,
-									  used);
-	bms_free(used);
+	state->need_key = all || list_member_int(columns, state->layout.key_attno);
+	state->need_value = all ||
+						list_member_int(columns, state->layout.value_attno);
 }
 
 static void

@@ -87,10 +87,11 @@ item_expires_at(int item, JsonbValue *ttl)
 	else if (ttl->type == jbvNumeric)
 	{
 		double secs =
-			DatumGetFloat8(DirectFunctionCall1(numeric_float8,
+			DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 											   NumericGetDatum(ttl->val.numeric)));
 
-		if (!(secs > 0 && secs <= 1e11))
+		/* from a microsecond on: less is no time at all */
+		if (!(secs >= 1e-6 && secs <= 1e11))
 			bad_item(item, "\"ttl\" must be greater than 0 and at most 1e11 "
 						   "seconds");
 		interval = palloc0(sizeof(Interval));

@@ -13,6 +13,7 @@
  */
 #include "kvlsm.h"
 
+#include "access/parallel.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "compat.h"
@@ -228,6 +229,21 @@ check_may_write(KvlsmAccess access)
 	PreventCommandDuringRecovery(what);
 }
 
+/*
+ * A parallel worker does not have what its transaction has written, and
+ * would answer as if nothing had been.
+ */
+static void
+check_may_read(void)
+{
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot read a kvlsm store in a parallel worker"),
+				 errhint("Declare the function that reads it PARALLEL "
+						 "RESTRICTED.")));
+}
+
 static void
 find_id(StoreEntry *entry, bool for_write)
 {
@@ -258,6 +274,8 @@ kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 	check_privilege(entry, access);
 	if (access != KVLSM_READ)
 		check_may_write(access);
+	else
+		check_may_read();
 	find_id(entry, access != KVLSM_READ);
 	store->relid = relid;
 	store->id = entry->id;
@@ -270,6 +288,8 @@ kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store)
 
 	if (for_write)
 		check_may_write(KVLSM_PUT);
+	else
+		check_may_read();
 	find_id(entry, for_write);
 	store->relid = relid;
 	store->id = entry->id;
