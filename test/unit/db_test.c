@@ -10,7 +10,8 @@
 static void
 key_of(char *buf, int i)
 {
-	snprintf(buf, 32, "key%08d", (int) ((unsigned) i * 2654435761u % 100000007u));
+	snprintf(buf, 32, "key%08d",
+			 (int) ((unsigned) i * 2654435761u % 100000007u));
 }
 
 static void
@@ -44,8 +45,7 @@ expect(TestDb *t, int from, int to, const char *tag)
 	}
 }
 
-static void
-verify(TestDb *t);
+static void verify(TestDb *t);
 
 static bool
 report(void *arg, const char *file, const char *problem)
