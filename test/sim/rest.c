@@ -108,6 +108,36 @@ world_check_folder(World *w)
 	kv_manifest_state_free(w->env, &m);
 }
 
+/* ---- base backups */
+
+void
+world_backup(World *w, bool runs)
+{
+	KvIdentity identity = {.system_id = 42, .timeline = 1};
+	KvManifestState m;
+	const char *name;
+	KvError err;
+	uint32_t i;
+
+	for (i = 0; i < w->n_kept && !runs; i++)
+		if (sim_file_size(w->sim, w->kept[i]) < 0)
+			world_fail(w, "\"%s\" was removed during a backup", w->kept[i]);
+	w->n_kept = 0;
+	w->sim->backup = runs;
+	if (!runs || kv_manifest_load(w->env, &identity, NULL, NULL, &m, NULL,
+								  &err) != KV_OK)
+		return;
+	for (i = 0; (name = sim_file_name(w->sim, i)) != NULL; i++)
+	{
+		uint64_t no;
+		KvNameKind kind = kv_file_name_parse(name, &no);
+
+		if (is_named(&m, kind, no) && w->n_kept < 32)
+			strcpy(w->kept[w->n_kept++], name);
+	}
+	kv_manifest_state_free(w->env, &m);
+}
+
 /* ---- a clean end */
 
 void
@@ -163,6 +193,24 @@ is_newest_segment(World *w, const char *name)
 	return true;
 }
 
+/* Several WAL segments that are all needed: runs rotate, nobody flushes. */
+static void
+leave_segments(World *w)
+{
+	KvError err;
+	int i;
+
+	for (i = 0; i < 4; i++)
+	{
+		KvStatus st = world_commit(w, 3, i % 2 == 1, false, &err);
+
+		if (st == KV_OK)
+			st = world_sync(w, &err);
+		if (st != KV_OK && st != KV_STALLED && !world_excuses(w, st))
+			world_fail(w, "%s: %s", kv_status_name(st), err.message);
+	}
+}
+
 /*
  * The store lies on disk, complete.  One byte of one file changes.  Whether
  * the last group of the last segment was synced is nowhere told: losing it
@@ -179,16 +227,24 @@ world_rot(World *w)
 	KvStatus st;
 
 	w->phase = "reading what rots";
+	if (world_rand(w, 2) == 0)
+		leave_segments(w);
 	w->rotten = true;
 	world_crash(w, SIM_SYNCED_ONLY);
 	while (sim_file_name(w->sim, count) != NULL)
 		count++;
-	snprintf(d.name, sizeof(d.name), "%s",
-			 sim_file_name(w->sim, world_rand(w, count)));
+	do
+		snprintf(d.name, sizeof(d.name), "%s",
+				 sim_file_name(w->sim, world_rand(w, count)));
+	while (kv_file_name_parse(d.name, &no) != KV_NAME_WAL &&
+		   world_rand(w, 3) != 0);
 	kind = kv_file_name_parse(d.name, &no);
 	size = sim_file_size(w->sim, d.name);
 	if (size <= 0)
 		return;
+	/* preallocated zeros hold nothing */
+	if (size > 4096 && kind == KV_NAME_WAL && world_rand(w, 4) != 0)
+		size = 1024;
 	if (is_newest_segment(w, d.name))
 		w->acked = w->acked_before;
 	(void) sim_rot(w->sim, d.name, world_rand(w, (uint64_t) size),

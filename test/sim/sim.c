@@ -21,15 +21,16 @@ static uint64_t crashes[SIM_LEVELS], nested, faults, generations, rotted;
 static void
 plant_fault(World *w)
 {
-	static const SimCall calls[] = {SIM_OPEN,	SIM_PWRITE, SIM_PWRITE,
-									SIM_PWRITE, SIM_LINK,	SIM_PREAD,
-									SIM_PREAD,	SIM_ALLOC,	SIM_PREALLOCATE,
-									SIM_UNLINK, SIM_SIZE,	SIM_RENAME,
-									SIM_LIST,	SIM_SYNC,	SIM_SYNC_DIR};
+	static const SimCall calls[] = {SIM_OPEN,	SIM_PWRITE,	 SIM_PWRITE,
+									SIM_PWRITE, SIM_LINK,	 SIM_PREAD,
+									SIM_PREAD,	SIM_ALLOC,	 SIM_PREALLOCATE,
+									SIM_UNLINK, SIM_SIZE,	 SIM_RENAME,
+									SIM_LIST,	SIM_SYNC,	 SIM_SYNC,
+									SIM_SYNC,	SIM_SYNC_DIR};
 	SimFault f = {SIM_OPEN, 1, 1, KV_IO_ERROR, SIM_NOTHING};
 
 	f.call = calls[world_rand(w, sizeof(calls) / sizeof(calls[0]))];
-	f.nth = 1 + world_rand(w, 20);
+	f.nth = 1 + world_rand(w, f.call == SIM_SYNC ? 5 : 20);
 	if (w->trace)
 		printf("# fault: call class %d, the %lluth\n", (int) f.call,
 			   (unsigned long long) f.nth);
@@ -124,7 +125,7 @@ step(World *w, bool with_faults, KvError *err)
 	else if (dice < 103)
 		w->sim->clock_us += (int64_t) world_rand(w, 1500);
 	else if (dice < 104)
-		w->sim->backup = !w->sim->backup;
+		world_backup(w, !w->sim->backup);
 	else if (dice < 105 && !w->sync_fails)
 		return world_take_over(w, err);
 	else if (dice < 106 && with_faults)
@@ -224,7 +225,7 @@ check_resumed(World *w)
 	KvError err;
 
 	end_faults(w);
-	w->sim->backup = false;
+	world_backup(w, false);
 	if (w->no_worker)
 	{
 		KvStatus st = world_take_over(w, &err);
@@ -327,7 +328,7 @@ main(int argc, char **argv)
 {
 	double seconds = 40, start = now();
 	uint64_t first = 1, count = UINT64_MAX, seed, ops = 300;
-	uint32_t passed = 0, failed = 0, exhaustive = 0;
+	uint32_t passed = 0, failed = 0, exhaustive = 0, most_failures = 5;
 	int i;
 
 	for (i = 1; i < argc; i++)
@@ -343,6 +344,8 @@ main(int argc, char **argv)
 			first = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
 			seconds = strtod(argv[++i], NULL);
+		else if (strcmp(argv[i], "--until-failure") == 0)
+			most_failures = 1;
 		else if (strcmp(argv[i], "--trace") == 0)
 			trace = true;
 		else if (strcmp(argv[i], "--exhaustive") == 0 && i + 1 < argc)
@@ -350,7 +353,8 @@ main(int argc, char **argv)
 		else if (strcmp(argv[i], "--quick") != 0)
 		{
 			fprintf(stderr, "usage: sim [--quick | --long] [--seconds S] "
-							"[--from N] [--seed N [--trace]] "
+							"[--from N] [--until-failure] "
+							"[--seed N [--trace]] "
 							"[--exhaustive OPS]\n");
 			return 2;
 		}
@@ -358,8 +362,9 @@ main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (exhaustive > 0)
 		return sim_exhaustive(exhaustive, seconds);
-	for (seed = first;
-		 seed - first < count && now() - start < seconds && failed < 5; seed++)
+	for (seed = first; seed - first < count && now() - start < seconds &&
+					   failed < most_failures;
+		 seed++)
 	{
 		if (run_seed(seed, ops))
 			passed++;

@@ -269,6 +269,7 @@ world_crash(World *w, SimLevel level)
 	memset(&w->xact, 0, sizeof(w->xact));
 	w->sim->disk_limit = UINT64_MAX;
 	w->sim->backup = false;
+	w->n_kept = 0;
 	w->faults = w->full = w->sync_fails = w->no_worker = false;
 	w->sim->faults_fired = 0;
 	if (w->host_log)

@@ -88,12 +88,14 @@ struct World
 	uint64_t next_xid;
 	uint8_t outcome[MODEL_COMMITS * 8]; /* KvXactState by xid */
 
-	uint32_t planted; /* faults */
-	bool faults;	  /* calls may fail: errors are excused once one did */
-	bool full;		  /* the disk was full at times */
-	bool sync_fails;  /* a sync may have failed */
-	bool no_worker;	  /* the last one could not take over */
-	bool rotten;	  /* bytes rot: KV_CORRUPT is a right answer */
+	uint32_t planted;  /* faults */
+	bool faults;	   /* calls may fail: errors are excused once one did */
+	bool full;		   /* the disk was full at times */
+	bool sync_fails;   /* a sync may have failed */
+	char kept[32][64]; /* files that the backup needs */
+	uint32_t n_kept;
+	bool no_worker; /* the last one could not take over */
+	bool rotten;	/* bytes rot: KV_CORRUPT is a right answer */
 
 	bool trace;
 	const char *doing; /* the step */
@@ -153,6 +155,8 @@ void world_must_rest(World *w, uint32_t tolerate);
 void world_check_folder(World *w);
 /* Clean end: nothing is lost at any level, nothing has to be replayed. */
 void world_shutdown(World *w);
+/* While a backup runs, no file goes that was needed when it began. */
+void world_backup(World *w, bool runs);
 /* A byte of a file rots: it is detected, or the answers are right. */
 void world_rot(World *w);
 

@@ -196,7 +196,7 @@ may_cut(const KvCompaction *c, KvSlice key)
 {
 	size_t n = key.len < c->key.len ? key.len : c->key.len;
 
-	return n < KV_BOUND_BYTES ||
+	return KV_BUG(compaction_cuts_in_key) || n < KV_BOUND_BYTES ||
 		   memcmp(key.data, c->key.data, KV_BOUND_BYTES) != 0;
 }
 
@@ -262,6 +262,8 @@ merge_entry(KvDb *db, KvCompaction *c, KvError *err)
 	if (!c->has_key ||
 		!kv_slice_equal(e.key, kv_slice(c->key.data, c->key.len)))
 		status = start_key(db, c, e.key, err);
+	else if (KV_BUG(compaction_cuts_in_key))
+		status = maybe_cut(db, c, e.key, err);
 	if (status == KV_OK && !kv_drop_needs_no_state(&c->rule))
 		status = state_of(db, &e, &state, err);
 	if (status != KV_OK)
@@ -318,7 +320,7 @@ kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 	}
 	if (it->valid)
 		return KV_OK;
-	if (it->status != KV_OK)
+	if (it->status != KV_OK && !KV_BUG(compaction_read_error_is_end))
 		return it->status;
 	*done = true;
 	return finish_output(db, c, err);

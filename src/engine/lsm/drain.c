@@ -184,7 +184,8 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 		return st;
 	if (newest_record(db, &lsn))
 	{
-		st = env->ops->flush_host_log(env, lsn, err);
+		if (!KV_BUG(flush_before_host_log))
+			st = env->ops->flush_host_log(env, lsn, err);
 		if (st == KV_OK)
 			st = drain_records(db, err);
 		env->ops->kick(env, KV_KICK_WAITERS);

@@ -67,6 +67,8 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 	db->env->ops->lock(db->env, KV_LOCK_WAL_IO, true);
 	st = kv_manifest_append(db->manifest, edit, err);
 	db->env->ops->unlock(db->env, KV_LOCK_WAL_IO);
+	if (st != KV_OK && KV_BUG(manifest_append_after_failure))
+		return st;
 	if (st != KV_OK)
 	{
 		/*

@@ -228,7 +228,8 @@ kv_manifest_append(KvManifest *m, const KvEdit *edit, KvError *err)
 	}
 	m->buf.len = 0;
 	status = add_record(m, edit, err);
-	if (status == KV_OK && edit->flushed_lsn != 0)
+	if (status == KV_OK && edit->flushed_lsn != 0 &&
+		!KV_BUG(flush_before_host_log))
 		status = ops->flush_host_log(m->env, edit->flushed_lsn, err);
 	/* nothing was written up to here: no reason to give the file up */
 	if (status != KV_OK)

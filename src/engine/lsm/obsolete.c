@@ -22,11 +22,9 @@ number_is_elsewhere(KvDb *db, uint32_t slot, uint64_t file_no)
 	for (i = 0; i < db->shared->config.max_files; i++)
 	{
 		const KvFileSlot *f = kv_file_at(db, i);
-		uint32_t state = atomic_load_explicit(&f->state,
-											  memory_order_relaxed);
+		uint32_t state = atomic_load_explicit(&f->state, memory_order_relaxed);
 
-		if (i != slot && state != KV_FILE_FREE &&
-			f->meta.file_no == file_no)
+		if (i != slot && state != KV_FILE_FREE && f->meta.file_no == file_no)
 			return true;
 	}
 	return false;
@@ -36,7 +34,8 @@ static KvStatus
 remove_tables(KvDb *db, uint32_t *removed, KvError *err)
 {
 	KvEnv *env = db->env;
-	uint64_t oldest = kv_oldest_reader(db);
+	uint64_t oldest = KV_BUG(files_removed_under_scans) ? UINT64_MAX
+														: kv_oldest_reader(db);
 	uint32_t i;
 	char name[KV_NAME_MAX];
 
@@ -80,8 +79,13 @@ collect_old(void *arg, const char *name)
 	Sweep *sw = arg;
 	uint64_t no;
 	KvNameKind kind = kv_file_name_parse(name, &no);
+	uint64_t min_wal = sw->db->state.min_wal;
 
-	if (!(kind == KV_NAME_WAL && no < sw->db->state.min_wal) &&
+	if (KV_BUG(wal_removed_early))
+		min_wal = atomic_load_explicit(&sw->db->shared->wal_no,
+									   memory_order_relaxed);
+
+	if (!(kind == KV_NAME_WAL && no < min_wal) &&
 		!(kind == KV_NAME_MANIFEST && no < sw->db->state.manifest_no))
 		return true;
 	if (sw->n == KV_REMOVALS_A_STEP)
@@ -125,7 +129,7 @@ kv_remove_obsolete(KvDb *db, uint32_t *removed, KvError *err)
 	KvStatus st;
 
 	*removed = 0;
-	if (env->ops->backup_running(env))
+	if (env->ops->backup_running(env) && !KV_BUG(files_removed_in_backup))
 		return KV_OK;
 	st = remove_tables(db, removed, err);
 	if (st == KV_OK && db->sweep_wanted)

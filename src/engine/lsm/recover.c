@@ -426,6 +426,8 @@ start_incarnation(Recover *r, KvError *err)
 
 	if (next <= r->max_no)
 		next = r->max_no + 1;
+	if (KV_BUG(file_number_reused))
+		next = r->max_no > 2 ? r->max_no - 2 : 1;
 	if (next == 0)
 		next = 1;
 	atomic_store_explicit(&s->next_file_no, next, memory_order_relaxed);
@@ -630,7 +632,7 @@ kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 	atomic_store_explicit(&s->wal_no, no, memory_order_relaxed);
 	atomic_store_explicit(&s->wal_length, kv_wal_length(db->wal),
 						  memory_order_relaxed);
-	s->under_log_lock.next_csn = db->replayed_csn + 1;
+	s->under_log_lock.next_csn = db->replayed_csn + !KV_BUG(csn_reused);
 	s->under_log_lock.inserted_lsn = lsn;
 	db->drained_lsn = lsn;
 	atomic_store_explicit(&s->synced_lsn, lsn, memory_order_release);

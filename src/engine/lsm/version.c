@@ -114,7 +114,7 @@ file_goes_before(int level, const KvFileMeta *a, const KvFileMeta *b)
 	if (level == 0)
 	{
 		if (a->max_csn != b->max_csn)
-			return a->max_csn > b->max_csn;
+			return (a->max_csn > b->max_csn) ^ KV_BUG(l0_order_reversed);
 		return a->file_no > b->file_no;
 	}
 	c = kv_slice_compare(kv_slice(a->smallest, a->smallest_len),

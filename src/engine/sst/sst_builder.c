@@ -497,7 +497,9 @@ add_entry(KvSstBuilder *b, const KvEntry *e, KvError *err)
 							  kv_slice(b->last_key.data, b->last_key.len));
 	if (b->data.entries == 0 && !start_block(b, e))
 		return no_memory(b, err);
-	if (b->filter_max > 0 && !same_key && !add_hash(b, e->key))
+	if (b->filter_max > 0 && !same_key &&
+		!(KV_BUG(tombstones_not_in_filter) && e->kind == KV_KIND_DELETE) &&
+		!add_hash(b, e->key))
 		return no_memory(b, err);
 	if (!kv_block_builder_add(&b->data, e))
 		return no_memory(b, err);

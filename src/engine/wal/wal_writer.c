@@ -285,7 +285,7 @@ kv_wal_write(KvWalWriter *w, KvError *err)
 		return KV_OK;
 	if (w->open)
 		close_group(w);
-	if (w->max_lsn > 0 && !KV_BUG(wal_before_host_log))
+	if (w->max_lsn > 0 && !KV_BUG(flush_before_host_log))
 	{
 		status = ops->flush_host_log(w->env, w->max_lsn, err);
 		if (status != KV_OK)
