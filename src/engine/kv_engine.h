@@ -57,6 +57,12 @@ KvStatus kv_attach(KvEnv *env, void *shared, uint32_t reader_no, KvDb **db,
 				   KvError *err) KV_MUST_CHECK;
 /* Releases every pin of this process; open scans become invalid. */
 void kv_detach(KvDb *db);
+/*
+ * Releases what an error has left behind that the host threw through a call
+ * of the engine: scans, and the version that was being looked at, without
+ * which no other could be installed for long.  Frees whatever is still open.
+ */
+void kv_reset(KvDb *db);
 
 /* ---- state of the store */
 typedef enum KvMode

@@ -38,6 +38,13 @@ kvlsm_detach(void)
 		kv_detach(db);
 }
 
+void
+kvlsm_reset(void)
+{
+	if (this_db != NULL)
+		kv_reset(this_db);
+}
+
 static KvStatus
 attach(KvError *err)
 {

@@ -181,6 +181,8 @@ KvDb *kvlsm_db(bool for_write);
 KvDb *kvlsm_attach(void);
 /* For the worker, which initialises the region anew after a failed start. */
 void kvlsm_detach(void);
+/* At the end of a transaction: what an error has left behind; never fails. */
+void kvlsm_reset(void);
 /* The engine if it can be used right now, else NULL; never raises. */
 KvDb *kvlsm_db_if_ready(void);
 /*

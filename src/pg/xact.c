@@ -361,6 +361,7 @@ end_writes(bool committed)
 	if (commit_state.batch.cap > FILE_PIECE_BYTES)
 		kv_batch_free(kvlsm_env(), &commit_state.batch);
 	kvlsm_close_all_scans();
+	kvlsm_reset();
 	kvlsm_free_write_set();
 	kvlsm_stores_end_xact(committed);
 	kvlsm_forget_key_locks();

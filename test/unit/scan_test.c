@@ -5,6 +5,8 @@
  */
 #include "db_support.h"
 
+#include <setjmp.h>
+
 #include "harness.h"
 
 #include "engine/base/coding.h"
@@ -334,5 +336,79 @@ KV_TEST(without_memory_it_fails_and_leaks_nothing)
 		complete += st == KV_NOT_FOUND;
 	}
 	KV_CHECK(complete > 0 && complete < 60);
+	test_db_free(&t);
+}
+
+/* A million tombstones must not keep a session from being cancelled. */
+KV_TEST(a_scan_over_hidden_entries_can_be_interrupted)
+{
+	TestDb t;
+	KvError err;
+	KvEntry e;
+	char key[32];
+	int i, reverse;
+
+	test_db_init(&t);
+	KV_REQUIRE_OK(test_db_open(&t, &err), &err);
+	for (i = 0; i < 5000; i++)
+	{
+		snprintf(key, sizeof(key), "k%06d", i);
+		test_delete(&t, key);
+	}
+	fill(&t, 9000, 9001, 1);
+	for (reverse = 0; reverse < 2; reverse++)
+	{
+		KvScan *scan = open_scan(&t, reverse ? "j" : NULL, NULL, reverse, NULL);
+
+		if (reverse)
+			check_next(scan, "k009000");
+		t.penv->interrupt = true;
+		KV_CHECK_EQ(kv_scan_next(scan, &e, &err), KV_INTERRUPTED);
+		t.penv->interrupt = false;
+		/* and goes on afterwards */
+		check_next(scan, reverse ? "" : "k009000");
+		kv_scan_close(scan);
+	}
+	test_db_free(&t);
+}
+
+static jmp_buf unwound;
+
+static KvStatus
+throws(void *arg, uint64_t xid, KvXactState state, bool *visible)
+{
+	(void) arg;
+	(void) xid;
+	(void) state;
+	(void) visible;
+	longjmp(unwound, 1);
+}
+
+/* As a host does whose callback has raised an error after all. */
+KV_TEST(an_error_through_the_engine_leaves_nothing)
+{
+	TestDb t;
+	KvReadView view = {UINT64_MAX, throws, NULL, 0};
+	KvStats stats;
+	KvError err;
+
+	test_db_init(&t);
+	KV_REQUIRE_OK(test_db_open(&t, &err), &err);
+	t.xid = 5;
+	fill(&t, 0, 10, 1);
+	if (setjmp(unwound) == 0)
+	{
+		char buf[64];
+		KvValue value = {0};
+
+		(void) open_scan(&t, NULL, NULL, false, NULL);
+		KV_CHECK_EQ(kv_get(t.db, &view, store_key(buf, "k000003"), &value,
+						   &err),
+					KV_OK);
+		KV_CHECK(false);
+	}
+	kv_reset(t.db);
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.oldest_pinned_version, 0);
 	test_db_free(&t);
 }

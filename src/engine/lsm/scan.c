@@ -19,6 +19,7 @@
 /* Files are read ahead once a scan has moved that often. */
 #define READAHEAD_AFTER 512
 #define READAHEAD_BYTES (256 << 10)
+#define POLL_EVERY		1024 /* entries, most of which may be hidden */
 
 struct KvScan
 {
@@ -34,6 +35,7 @@ struct KvScan
 	uint32_t cap_slots;
 	uint32_t readahead; /* for the runs */
 	uint32_t moves;		/* until read-ahead is switched on */
+	uint32_t steps;		/* since the last poll */
 	bool positioned;
 	bool on_returned; /* forward: the merge stands at the returned entry */
 	KvBuffer decided; /* the last key that is done with */
@@ -321,6 +323,18 @@ count_move(KvScan *scan)
 }
 
 static KvStatus
+poll(KvScan *scan, KvError *err)
+{
+	KvEnv *env = scan->db->env;
+
+	if (++scan->steps < POLL_EVERY)
+		return KV_OK;
+	scan->steps = 0;
+	return env->ops->poll(env) ? kv_fail(err, KV_INTERRUPTED, "interrupted")
+							   : KV_OK;
+}
+
+static KvStatus
 next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 {
 	KvStatus status;
@@ -365,6 +379,9 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 				return KV_OK;
 			}
 		}
+		status = poll(scan, err);
+		if (status != KV_OK)
+			return status;
 		it->ops->next(it);
 		count_move(scan);
 	}
@@ -408,6 +425,9 @@ collect_key(KvScan *scan, KvEntry *entry, bool *any, bool *live, KvError *err)
 		}
 		else if (verdict == KV_SEEN_DEAD)
 			*live = false;
+		status = poll(scan, err);
+		if (status != KV_OK)
+			return status;
 		it->ops->prev(it);
 	}
 	/* an interrupted key has to be collected again */
@@ -557,4 +577,11 @@ kv_scans_close_all(KvDb *db)
 {
 	while (db->scans != NULL)
 		kv_scan_close(db->scans);
+}
+
+void
+kv_reset(KvDb *db)
+{
+	kv_scans_close_all(db);
+	kv_version_release(db);
 }
