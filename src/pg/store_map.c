@@ -297,11 +297,16 @@ static void
 drop_stale(Oid database, Oid relid)
 {
 	KvDb *db = db_for_drop();
+	uint32 id;
 
 	if (db == NULL)
 		return;
 	if (OidIsValid(relid))
-		kvlsm_map_drop(db, database, relid);
+	{
+		/* whatever is created comes here: a damaged map must not matter */
+		if (kvlsm_map_peek(db, relid, &id) && id != 0)
+			kvlsm_map_drop(db, database, relid);
+	}
 	else
 		kvlsm_map_drop_database(db, database);
 }

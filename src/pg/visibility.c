@@ -7,7 +7,8 @@
  * commit log says how.  Full xids are compared, never 32-bit ones; a commit
  * log that may have been truncated is not asked: KV_XACT_UNKNOWN, no guess.
  *
- * Called from inside the engine, in every process: nothing here raises.
+ * Called from inside the engine, in every process: nothing here raises, but
+ * for kvlsm_view_of_snapshot, which is called before.
  */
 #include "kvlsm.h"
 
@@ -187,6 +188,16 @@ void
 kvlsm_view_of_snapshot(KvReadView *view, Snapshot snapshot)
 {
 	Assert(snapshot->snapshot_type == SNAPSHOT_MVCC);
+	/*
+	 * Recovery takes the tags off what has committed by its end, and this
+	 * snapshot may be older than some of it.
+	 */
+	if (snapshot->takenDuringRecovery)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("kvlsm cannot be read with a snapshot from before the "
+						"promotion of this server"),
+				 errhint("Run the transaction again.")));
 	view->max_csn = PG_UINT64_MAX;
 	view->visible = visible_in_snapshot;
 	view->arg = snapshot;

@@ -197,6 +197,23 @@ my ($sst) = sort { -s $b <=> -s $a } glob "$dir/*.sst";
 	with_good_folder();
 }
 
+# Damaged footers: no file can be read, and PostgreSQL must not care.
+for my $file (glob "$dir/*.sst")
+{
+	my $bytes = slurp_file($file);
+
+	substr($bytes, -20, 1) ^= "\x41";
+	write_file($file, $bytes);
+}
+$node->start;
+kv_ready($node);
+like(kv_error($node, "SELECT kv_get('a')"), qr/ERROR:  XX001: /,
+	'damaged footers: XX001');
+is($node->psql('postgres', 'CREATE TABLE plain (i int PRIMARY KEY)'),
+	0, 'other tables can be made');
+$node->stop;
+with_good_folder();
+
 # ---- the slot
 $node->start;
 kv_ready($node);
