@@ -7,7 +7,7 @@
 #   make -f test/tools/engine.mk VARIANT=sim BUG=name programs
 #
 # Everything it makes lies in .build/$(VARIANT).  With BUG, only the sources
-# that mention planted bugs are compiled again; the rest is the simulator's.
+# that mention this bug are compiled again; the rest is the simulator's.
 
 CC_unit := gcc
 FLAGS_unit := -O2 -g
@@ -46,7 +46,7 @@ objects = $(patsubst %.c,$(2)/obj/%.o,$(1))
 
 ifdef BUG
 CFLAGS += -DKVLSM_BUG=$(BUG) -DKVLSM_BUG_$(BUG)
-PLANTED := $(shell grep -lE 'KV(LSM)?_BUG' $(SHARED) $(MAIN))
+PLANTED := $(shell grep -lF 'KV_BUG($(BUG))' $(SHARED) $(MAIN))
 ifneq ($(shell grep -rlE 'KV(LSM)?_BUG' src/engine test/unit test/sim \
 	--include='*.h' | grep -v /check.h),)
 PLANTED := $(SHARED) $(MAIN)
