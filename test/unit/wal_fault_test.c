@@ -395,7 +395,7 @@ seal(char *group, uint64_t salt, uint64_t no, uint64_t off, size_t len)
 
 KV_TEST(wal_random_groups_with_right_checksums)
 {
-	int round, rounds = kv_test_long() ? 1000000 : 20000;
+	int round, rounds = kv_test_long() ? 1000000 : 8000;
 	int seen[KV_NOT_READY + 1] = {0};
 	KvWalWriter *w;
 	uint64_t salt;
