@@ -30,7 +30,7 @@ typedef struct KvConfig
 	uint64_t ring_bytes;	 /* kvlsm WAL ring */
 	uint64_t cache_bytes;	 /* block cache */
 	uint64_t file_bytes;	 /* SSTables are cut at about this size */
-	uint64_t level_bytes;	 /* target of L1; each further level is 10 times it */
+	uint64_t level_bytes; /* target of L1; each further level is 10 times it */
 	uint64_t wal_prealloc;	 /* bytes to preallocate for a WAL segment */
 	uint64_t manifest_bytes; /* a longer MANIFEST is replaced by a new one */
 	uint32_t block_bytes;	 /* data block before compression */
@@ -97,7 +97,7 @@ typedef struct KvRecovery
 	uint32_t files;		   /* SSTables */
 	uint32_t wal_segments; /* that were read */
 	uint64_t wal_records;
-	uint64_t lsn; /* the host replays its log from here (0: new store) */
+	uint64_t lsn;	   /* the host replays its log from here (0: new store) */
 	bool stepped_back; /* the folder was an incomplete copy */
 } KvRecovery;
 
@@ -130,8 +130,7 @@ KvStatus kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err) KV_MUST_CHECK;
  * A worker that was restarted while the shared region lived on (not a
  * crash): takes over the files without recovering anything.
  */
-KvStatus kv_take_over(KvDb *db, const KvHost *host, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_take_over(KvDb *db, const KvHost *host, KvError *err) KV_MUST_CHECK;
 
 /* ---- the worker's daily work */
 typedef struct KvWork
@@ -168,8 +167,8 @@ KvStatus kv_shutdown(KvDb *db, KvError *err) KV_MUST_CHECK;
  * for about budget input bytes.  *busy: there is work left (call again; when
  * false, wait for a kick).
  */
-KvStatus kv_compact_step(KvDb *db, uint64_t budget, bool *busy, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_compact_step(KvDb *db, uint64_t budget, bool *busy,
+						 KvError *err) KV_MUST_CHECK;
 /* Drops the job under way, removes its output. */
 void kv_compact_abandon(KvDb *db);
 
@@ -192,10 +191,10 @@ KvStatus kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *entry,
 void kv_batch_reset(KvBatch *batch); /* empty, memory kept */
 void kv_batch_free(KvEnv *env, KvBatch *batch);
 /* Takes the next entry off the front of payload (after kv_batch_start). */
-KvStatus kv_batch_start(KvSlice *payload, uint32_t *count, KvError *err)
-	KV_MUST_CHECK;
-KvStatus kv_batch_next(KvSlice *payload, KvEntry *entry, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_batch_start(KvSlice *payload, uint32_t *count,
+						KvError *err) KV_MUST_CHECK;
+KvStatus kv_batch_next(KvSlice *payload, KvEntry *entry,
+					   KvError *err) KV_MUST_CHECK;
 
 /* A batch with more is split by the caller, or ingested. */
 #define KV_SLICE_ENTRIES 256
@@ -223,8 +222,8 @@ typedef struct KvWrite
  * kicks the worker.  KV_NOT_READY, KV_TOO_LARGE.  Durable only after the
  * host's commit, or kv_sync_log.  *csn is the batch's.
  */
-KvStatus kv_write(KvDb *db, const KvWrite *write, uint64_t *csn, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_write(KvDb *db, const KvWrite *write, uint64_t *csn,
+				  KvError *err) KV_MUST_CHECK;
 /* Writers would be stalled now (checked before locks are taken). */
 bool kv_write_would_stall(const KvDb *db);
 
@@ -241,8 +240,8 @@ typedef struct KvIngest KvIngest;
 KvStatus kv_ingest_open(KvDb *db, uint64_t xid, KvIngest **ingest,
 						KvError *err) KV_MUST_CHECK;
 /* In key order, one version a key. */
-KvStatus kv_ingest_add(KvIngest *ingest, const KvEntry *entry, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_ingest_add(KvIngest *ingest, const KvEntry *entry,
+					   KvError *err) KV_MUST_CHECK;
 /* Files complete, synced, linked under their final names. */
 KvStatus kv_ingest_finish(KvIngest *ingest, KvError *err) KV_MUST_CHECK;
 /*
@@ -262,8 +261,7 @@ KvSlice kv_ingest_payload(KvIngest *ingest);
  */
 KvStatus kv_ingest_commit(KvDb *db, KvIngest *ingest,
 						  uint64_t (*log_batch)(void *arg, uint64_t csn),
-						  void *arg, uint64_t *csn, KvError *err)
-	KV_MUST_CHECK;
+						  void *arg, uint64_t *csn, KvError *err) KV_MUST_CHECK;
 /* Removes the files; frees.  Also after any failure above. */
 void kv_ingest_abort(KvIngest *ingest);
 
@@ -280,11 +278,11 @@ typedef struct KvWriteSet KvWriteSet;
  * Every write carries a stamp: one for each (command, subtransaction) pair,
  * rising, handed out by the caller.  max_bytes: KV_FULL beyond it.
  */
-KvStatus kv_write_set_open(KvEnv *env, size_t max_bytes, KvWriteSet **ws)
-	KV_MUST_CHECK;
+KvStatus kv_write_set_open(KvEnv *env, size_t max_bytes,
+						   KvWriteSet **ws) KV_MUST_CHECK;
 void kv_write_set_free(KvWriteSet *ws);
-KvStatus kv_write_set_add(KvWriteSet *ws, uint32_t stamp,
-						  const KvEntry *entry, KvError *err) KV_MUST_CHECK;
+KvStatus kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
+						  KvError *err) KV_MUST_CHECK;
 /* All writes so far with stamps >= from are dead for ever (ROLLBACK TO). */
 void kv_write_set_kill(KvWriteSet *ws, uint32_t from);
 size_t kv_write_set_bytes(const KvWriteSet *ws);
@@ -299,8 +297,8 @@ bool kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit,
  * Live keys in order, for each the newest version with stamp < limit, with
  * csn UINT64_MAX.  The set may grow while the iterator is open.
  */
-KvStatus kv_write_set_iter(KvWriteSet *ws, uint32_t limit, KvIter **it)
-	KV_MUST_CHECK;
+KvStatus kv_write_set_iter(KvWriteSet *ws, uint32_t limit,
+						   KvIter **it) KV_MUST_CHECK;
 
 /* ---- reading */
 /*
@@ -340,8 +338,7 @@ KvStatus kv_get(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 				KvError *err) KV_MUST_CHECK;
 /* As kv_get, but a deleted or expired version is KV_OK too: *found is false. */
 KvStatus kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key,
-					   KvValue *value, bool *found, KvError *err)
-	KV_MUST_CHECK;
+					   KvValue *value, bool *found, KvError *err) KV_MUST_CHECK;
 
 typedef struct KvScan KvScan;
 
@@ -356,8 +353,7 @@ KvStatus kv_scan_open(KvDb *db, const KvReadView *view, KvSlice lower,
 					  KvSlice upper, bool reverse, KvIter *overlay,
 					  KvScan **scan, KvError *err) KV_MUST_CHECK;
 /* The next key in the direction: KV_NOT_FOUND at the end.  Borrowed until the next call. */
-KvStatus kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err) KV_MUST_CHECK;
 /* As after kv_scan_open; overlay is rewound too. */
 KvStatus kv_scan_rewind(KvScan *scan, KvError *err) KV_MUST_CHECK;
 void kv_scan_close(KvScan *scan);
@@ -398,11 +394,11 @@ typedef struct KvStats
 {
 	KvMode mode;
 	uint64_t files[7], bytes[7], entries[7], tombstones[7]; /* by level */
-	uint64_t memtable_bytes, memtable_entries; /* active */
+	uint64_t memtable_bytes, memtable_entries;				/* active */
 	uint32_t memtables_immutable;
 	uint64_t last_csn;
 	uint64_t inserted_lsn, synced_lsn, flushed_lsn;
-	uint64_t wal_bytes;		/* written to kvlsm WAL files */
+	uint64_t wal_bytes; /* written to kvlsm WAL files */
 	uint64_t flushes, flushed_bytes;
 	uint64_t compactions, compacted_in_bytes, compacted_out_bytes;
 	uint64_t ingests, ingested_bytes;

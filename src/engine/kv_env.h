@@ -19,9 +19,9 @@ typedef struct KvEnv KvEnv;
 typedef struct KvFile KvFile; /* the host's, private to a process */
 
 /* open flags */
-#define KV_OPEN_READ 0x1
-#define KV_OPEN_WRITE 0x2	/* read and write an existing file */
-#define KV_OPEN_CREATE 0x4	/* with WRITE: create; KV_EXISTS if it is there */
+#define KV_OPEN_READ   0x1
+#define KV_OPEN_WRITE  0x2 /* read and write an existing file */
+#define KV_OPEN_CREATE 0x4 /* with WRITE: create; KV_EXISTS if it is there */
 
 /*
  * Locks, in the order in which they may be nested (outer first).
@@ -29,9 +29,9 @@ typedef struct KvFile KvFile; /* the host's, private to a process */
  */
 typedef enum KvLockId
 {
-	KV_LOCK_WAL_IO,		/* who writes the kvlsm WAL files; held over I/O */
-	KV_LOCK_LOG,		/* csn order: ring, active memtable; never over I/O */
-	KV_LOCK_VERSION,	/* installs of versions, file table; never over I/O */
+	KV_LOCK_WAL_IO,	 /* who writes the kvlsm WAL files; held over I/O */
+	KV_LOCK_LOG,	 /* csn order: ring, active memtable; never over I/O */
+	KV_LOCK_VERSION, /* installs of versions, file table; never over I/O */
 	KV_LOCK_CACHE,
 	KV_LOCK_COUNT = KV_LOCK_CACHE + 16
 } KvLockId;
@@ -55,8 +55,8 @@ typedef enum KvKick
 /* What no reader can distinguish any more; see KvEnvOps.horizon. */
 typedef struct KvHorizon
 {
-	uint64_t xid;	/* committed xids below it are visible to all snapshots */
-	uint64_t csn;	/* the same for hosts without xids; the server: UINT64_MAX */
+	uint64_t xid; /* committed xids below it are visible to all snapshots */
+	uint64_t csn; /* the same for hosts without xids; the server: UINT64_MAX */
 	int64_t now_us; /* an expiry at or before it has passed for everyone */
 } KvHorizon;
 

@@ -402,8 +402,7 @@ KV_TEST(an_error_through_the_engine_leaves_nothing)
 		KvValue value = {0};
 
 		(void) open_scan(&t, NULL, NULL, false, NULL);
-		KV_CHECK_EQ(kv_get(t.db, &view, store_key(buf, "k000003"), &value,
-						   &err),
+		KV_CHECK_EQ(kv_get(t.db, &view, store_key(buf, "k000003"), &value, &err),
 					KV_OK);
 		KV_CHECK(false);
 	}

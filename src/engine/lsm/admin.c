@@ -13,7 +13,8 @@ uint64_t
 kv_request_flush(KvDb *db)
 {
 	uint64_t ticket = atomic_fetch_add_explicit(&db->shared->flush_asked, 1,
-												memory_order_acq_rel) + 1;
+												memory_order_acq_rel) +
+					  1;
 
 	db->env->ops->kick(db->env, KV_KICK_WORKER);
 	return ticket;
@@ -27,7 +28,8 @@ kv_request_compact(KvDb *db)
 	/* what is in memory now belongs to what is compacted */
 	(void) kv_request_flush(db);
 	ticket = atomic_fetch_add_explicit(&db->shared->compact_asked, 1,
-									   memory_order_acq_rel) + 1;
+									   memory_order_acq_rel) +
+			 1;
 	db->env->ops->kick(db->env, KV_KICK_WORKER);
 	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
 	return ticket | KV_TICKET_COMPACT;
@@ -41,8 +43,7 @@ kv_request_done(KvDb *db, uint64_t ticket)
 	if (ticket & KV_TICKET_COMPACT)
 		return atomic_load_explicit(&s->compact_done, memory_order_acquire) >=
 			   (ticket & ~KV_TICKET_COMPACT);
-	return atomic_load_explicit(&s->flush_done, memory_order_acquire) >=
-		   ticket;
+	return atomic_load_explicit(&s->flush_done, memory_order_acquire) >= ticket;
 }
 
 /* Bytes of one file that lie in [lower, upper). */
@@ -104,8 +105,7 @@ fill_counters(const KvShared *s, KvStats *out)
 {
 	const KvCounters *c = &s->counters;
 
-	out->wal_bytes = atomic_load_explicit(&c->wal_bytes,
-										  memory_order_relaxed);
+	out->wal_bytes = atomic_load_explicit(&c->wal_bytes, memory_order_relaxed);
 	out->flushes = atomic_load_explicit(&c->flushes, memory_order_relaxed);
 	out->flushed_bytes = atomic_load_explicit(&c->flushed_bytes,
 											  memory_order_relaxed);

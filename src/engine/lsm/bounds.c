@@ -35,8 +35,8 @@ after_largest(KvSlice key, const KvFileMeta *meta)
 bool
 kv_key_before_file(KvSlice key, const KvFileMeta *meta)
 {
-	return kv_slice_compare(
-			   key, kv_slice(meta->smallest, meta->smallest_len)) < 0;
+	return kv_slice_compare(key,
+							kv_slice(meta->smallest, meta->smallest_len)) < 0;
 }
 
 bool

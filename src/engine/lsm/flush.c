@@ -83,8 +83,7 @@ flush_entry(Flush *f, const KvEntry *entry, KvError *err)
 	}
 	else if (e.state != KV_XACT_COMMITTED)
 	{
-		st = KV_BUG(flush_forgets_doubts) ? KV_OK
-										 : note_doubt(f, e.xid, err);
+		st = KV_BUG(flush_forgets_doubts) ? KV_OK : note_doubt(f, e.xid, err);
 		if (st != KV_OK)
 			return st;
 	}
@@ -214,8 +213,7 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 						  memory_order_relaxed);
 	atomic_store_explicit(&s->flushed_lsn, db->state.flushed_lsn,
 						  memory_order_relaxed);
-	atomic_store_explicit(&s->min_wal, db->state.min_wal,
-						  memory_order_relaxed);
+	atomic_store_explicit(&s->min_wal, db->state.min_wal, memory_order_relaxed);
 	db->sweep_wanted = true;
 	/* pairs with the acquire in free_mem_slot: readers have the new version */
 	atomic_store_explicit(&m->state, KV_MEM_FREE, memory_order_release);

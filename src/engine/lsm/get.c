@@ -87,10 +87,9 @@ ask_newest(GetState *g, const KvVersion *v, KvSlice key, uint64_t hash,
 
 	while (!g->done && (m < v->n_mem || f < v->level_start[1]))
 	{
-		if (m < v->n_mem &&
-			(f == v->level_start[1] ||
-			 kv_file_at(g->db, v->files[f])->meta.max_csn <=
-				 v->mem[m].start_csn))
+		if (m < v->n_mem && (f == v->level_start[1] ||
+							 kv_file_at(g->db, v->files[f])->meta.max_csn <=
+								 v->mem[m].start_csn))
 		{
 			g->source = KV_FROM_MEM;
 			st = kv_mem_get(kv_mem_at(g->db, v->mem[m].slot),
@@ -141,8 +140,7 @@ ask_version(GetState *g, const KvVersion *v, KvSlice key, KvError *err)
 
 		for (; st == KV_OK && !g->done && f < v->level_start[level + 1]; f++)
 		{
-			if (kv_key_before_file(key,
-								   &kv_file_at(g->db, v->files[f])->meta))
+			if (kv_key_before_file(key, &kv_file_at(g->db, v->files[f])->meta))
 				break;
 			st = ask_file(g, v->files[f], key, hash, err);
 		}

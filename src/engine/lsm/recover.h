@@ -11,16 +11,16 @@
  * Starts a memtable whose entries all have larger csns than start_csn, and
  * flushes the one before, if there was one.
  */
-KvStatus kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
-	KV_MUST_CHECK;
-KvStatus kv_replay_record(KvDb *db, const KvLogRecord *rec, KvError *err)
-	KV_MUST_CHECK;
-KvStatus kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_replay_rotate(KvDb *db, uint64_t start_csn,
+						  KvError *err) KV_MUST_CHECK;
+KvStatus kv_replay_record(KvDb *db, const KvLogRecord *rec,
+						  KvError *err) KV_MUST_CHECK;
+KvStatus kv_replay_run(KvDb *db, const KvLogRecord *rec,
+					   KvError *err) KV_MUST_CHECK;
 
 /* A number that was used somewhere: none at or below it is handed out. */
 void kv_number_seen(KvDb *db, uint64_t file_no);
-KvStatus kv_file_has_size(KvDb *db, const char *name, uint64_t size,
-						  bool *has, KvError *err) KV_MUST_CHECK;
+KvStatus kv_file_has_size(KvDb *db, const char *name, uint64_t size, bool *has,
+						  KvError *err) KV_MUST_CHECK;
 
 #endif /* KV_RECOVER_H */

@@ -168,8 +168,7 @@ settle_doubts(KvDb *db, KvError *err)
 			KV_XACT_IN_DOUBT)
 		{
 			/* not on the list means committed; the rest has to be known */
-			if (atomic_load_explicit(&s->doubts[i].state,
-									 memory_order_relaxed) ==
+			if (atomic_load_explicit(&s->doubts[i].state, memory_order_relaxed) ==
 					KV_XACT_COMMITTED ||
 				!doubt_is_needed(db, xid))
 				atomic_store_explicit(&s->doubts[i].xid, 0,

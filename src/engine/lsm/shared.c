@@ -52,8 +52,7 @@ kv_config_check(const KvConfig *c, KvError *err)
 	if (c->max_files < 16 || c->max_files > (1 << 20))
 		return kv_fail(err, KV_INVALID,
 					   "max files must be between 16 and 1048576");
-	if (c->max_readers < 1 || c->l0_compact < 1 ||
-		c->l0_stop <= c->l0_compact)
+	if (c->max_readers < 1 || c->l0_compact < 1 || c->l0_stop <= c->l0_compact)
 		return kv_fail(err, KV_INVALID, "readers or L0 limits out of range");
 	return KV_OK;
 }
@@ -228,8 +227,8 @@ xact_slot(uint64_t xid)
 void
 kv_note_xact(KvDb *db, uint64_t xid, bool committed)
 {
-	uint64_t word = xid << 2 | (committed ? KV_XACT_COMMITTED
-										  : KV_XACT_ABORTED);
+	uint64_t word = xid << 2 |
+					(committed ? KV_XACT_COMMITTED : KV_XACT_ABORTED);
 
 	/* one word says all: readers need no order with anything else */
 	atomic_store_explicit(&db->shared->xact_cache[xact_slot(xid)], word,
@@ -245,8 +244,7 @@ kv_listed_state(const KvDb *db, uint64_t xid)
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		if (atomic_load_explicit(&s->doubts[i].xid, memory_order_acquire) ==
-			xid)
+		if (atomic_load_explicit(&s->doubts[i].xid, memory_order_acquire) == xid)
 			return (KvXactState) atomic_load_explicit(&s->doubts[i].state,
 													  memory_order_acquire);
 	return KV_XACT_COMMITTED;

@@ -130,8 +130,8 @@ kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
 	if (st != KV_OK)
 		return st;
 	kv_file_name(name, KV_NAME_TEMP, out->file_no);
-	st = env->ops->open(env, name, KV_OPEN_WRITE | KV_OPEN_CREATE,
-						&out->file, err);
+	st = env->ops->open(env, name, KV_OPEN_WRITE | KV_OPEN_CREATE, &out->file,
+						err);
 	if (st != KV_OK)
 		return st;
 	st = kv_sst_builder_open(env, &options, &db->identity, out->file_no,

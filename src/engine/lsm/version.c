@@ -35,8 +35,7 @@ kv_version_acquire(KvDb *db)
 		 * we see theirs and try again.
 		 */
 		atomic_store_explicit(&db->reader->active, n, memory_order_seq_cst);
-		if (atomic_load_explicit(&s->current_version,
-								 memory_order_seq_cst) == n)
+		if (atomic_load_explicit(&s->current_version, memory_order_seq_cst) == n)
 			return version_slot(db, n);
 	}
 }
@@ -91,7 +90,8 @@ kv_version_can_install_locked(KvDb *db)
 {
 	KvShared *s = db->shared;
 	uint64_t next = atomic_load_explicit(&s->current_version,
-										 memory_order_relaxed) + 1;
+										 memory_order_relaxed) +
+					1;
 	uint64_t victim = next > KV_VERSION_SLOTS ? next - KV_VERSION_SLOTS : 0;
 	uint32_t i;
 

@@ -139,8 +139,8 @@ clean_up(KvDb *db, KvWork *work, KvError *err)
 	bool did = false;
 	KvError why;
 	KvStatus installed = kv_install_job(db, &did, err);
-	KvStatus removed = kv_remove_obsolete(
-		db, &work->removed_files, installed == KV_OK ? err : &why);
+	KvStatus removed = kv_remove_obsolete(db, &work->removed_files,
+										  installed == KV_OK ? err : &why);
 
 	work->progressed |= did;
 	return installed != KV_OK ? installed : removed;

@@ -87,8 +87,11 @@ rotation_finish(KvDb *db, uint32_t slot, uint64_t wal_no, uint64_t start_csn,
 	KvMemSlot *m = &s->mem[slot];
 	uint64_t generation = s->under_log_lock.next_generation++;
 	KvVersionChange change = {0};
-	KvLogRecord rec = {KV_LOG_SWITCH, start_csn, wal_no,
-					   s->under_log_lock.inserted_lsn, {NULL, 0}};
+	KvLogRecord rec = {KV_LOG_SWITCH,
+					   start_csn,
+					   wal_no,
+					   s->under_log_lock.inserted_lsn,
+					   {NULL, 0}};
 	uint64_t pos;
 	KvStatus st;
 
@@ -127,8 +130,8 @@ kv_rotate_locked(KvDb *db)
 	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_LOG));
 	st = rotation_prepare(db, &slot, &wal_no);
 	if (st == KV_OK)
-		rotation_finish(db, slot, wal_no, db->shared->under_log_lock.next_csn - 1,
-						NULL, 0);
+		rotation_finish(db, slot, wal_no,
+						db->shared->under_log_lock.next_csn - 1, NULL, 0);
 	return st;
 }
 
@@ -166,8 +169,7 @@ insert_locked(KvDb *db, uint64_t csn, uint64_t xid, uint64_t lsn,
 	KvShared *s = db->shared;
 	KvMemSlot *slot = &s->mem[s->under_log_lock.active];
 	KvMem *mem = kv_mem_at(db, s->under_log_lock.active);
-	KvLogRecord rec = {KV_LOG_BATCH, csn, xid, lsn,
-					   {batch->data, batch->len}};
+	KvLogRecord rec = {KV_LOG_BATCH, csn, xid, lsn, {batch->data, batch->len}};
 	KvSlice rest = {batch->data, batch->len};
 	KvError err;
 	KvEntry e;
@@ -287,8 +289,7 @@ kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload, const uint32_t *slots,
 	st = kv_ring_append(kv_ring_at(db), &rec, &pos);
 	KV_ASSERT(st == KV_OK);
 	s->under_log_lock.inserted_lsn = rec.lsn;
-	atomic_store_explicit(&s->mem[slot].max_lsn, rec.lsn,
-						  memory_order_relaxed);
+	atomic_store_explicit(&s->mem[slot].max_lsn, rec.lsn, memory_order_relaxed);
 	atomic_store_explicit(&s->published_csn, *csn, memory_order_release);
 	env->ops->unlock(env, KV_LOCK_LOG);
 	return KV_OK;

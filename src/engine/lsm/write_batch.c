@@ -89,12 +89,10 @@ kv_batch_next(KvSlice *payload, KvEntry *e, KvError *err)
 
 	memset(e, 0, sizeof(*e));
 	if (!kv_get_u8(payload, &e->kind) || !kv_get_varint(payload, &key_len) ||
-		!kv_get_varint(payload, &value_len) ||
-		e->kind < KV_KIND_PUT || e->kind > KV_KIND_PUT_EXPIRING ||
-		key_len < KV_STORE_PREFIX || key_len > KV_MAX_KEY ||
-		value_len > KV_MAX_VALUE ||
-		(e->kind == KV_KIND_PUT_EXPIRING &&
-		 !kv_get_varint(payload, &expiry)) ||
+		!kv_get_varint(payload, &value_len) || e->kind < KV_KIND_PUT ||
+		e->kind > KV_KIND_PUT_EXPIRING || key_len < KV_STORE_PREFIX ||
+		key_len > KV_MAX_KEY || value_len > KV_MAX_VALUE ||
+		(e->kind == KV_KIND_PUT_EXPIRING && !kv_get_varint(payload, &expiry)) ||
 		!kv_get_bytes(payload, key_len, &e->key) ||
 		!kv_get_bytes(payload, value_len, &e->value))
 		return kv_corrupt(err, 0, 0, "batch entry is malformed");
