@@ -23,7 +23,7 @@ SAN_fuzz := address,undefined
 CC := $(CC_$(VARIANT))
 CFLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wmissing-prototypes \
 	-Wdeclaration-after-statement -fno-strict-aliasing \
-	-DKV_DEBUG -DKVLSM_TESTING -Isrc -I. -Itest/unit -Itest/sim \
+	-DKV_DEBUG -DKVLSM_TESTING -Isrc -I. -Itest/unit -Itest/sim -Itest/fuzz \
 	$(FLAGS_$(VARIANT))
 ifeq ($(CI),true)
 CFLAGS += -Werror
@@ -33,6 +33,11 @@ LIBS := -lxxhash -llz4
 ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
 SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c)) \
 	$(filter-out %/sim.c,$(wildcard test/sim/*.c))
+ifeq ($(VARIANT),fuzz)
+# libFuzzer brings its own main(); see test/fuzz/fuzz.h for the checksums
+SUPPORT := $(wildcard test/sim/env_sim*.c) \
+	$(filter-out %_fuzz.c,$(wildcard test/fuzz/*.c))
+endif
 MAIN_unit := $(wildcard test/unit/*_test.c)
 MAIN_asan := $(MAIN_unit)
 MAIN_sim := test/sim/sim.c
@@ -68,7 +73,7 @@ list:
 
 ifeq ($(VARIANT),fuzz)
 CFLAGS += -fsanitize=fuzzer-no-link,$(SAN_fuzz)
-LDFLAGS := -fsanitize=fuzzer,$(SAN_fuzz)
+LDFLAGS := -fsanitize=fuzzer,$(SAN_fuzz) -Wl,--wrap=kv_checksum
 endif
 
 # An archive, so that a test of one module links while another is unfinished.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: PostgreSQL
 #
-# Build and run the fuzz targets (test/fuzz/*_fuzz.c), all together about 30
+# Build and run the fuzz targets (test/fuzz/*_fuzz.c), all together about 20
 # seconds, two at a time.  Called by run.sh.  FUZZ_SECONDS sets the time of
 # each; inputs that failed are kept in .build/fuzz and printed.
 
@@ -21,7 +21,7 @@ kv_make -k "${mk[@]}" programs
 programs=$(kv_make "${mk[@]}" list)
 count=$(printf '%s\n' "$programs" | grep -c .)
 [ "$count" -gt 0 ] || count=1
-seconds=$((60 / count))
+seconds=$((30 / count))
 [ "$seconds" -gt 2 ] || seconds=2
 [ "$seconds" -le 15 ] || seconds=15
 [ "${KV_LONG:-0}" = 0 ] || seconds=600
@@ -36,7 +36,7 @@ run_one() {
 	local seeds=()
 	[ -d "test/fuzz/corpus/$t" ] && seeds=("test/fuzz/corpus/$t")
 	timeout -k 5 $((seconds * 2 + 60)) "$prog" -max_total_time="$seconds" \
-		-print_final_stats=1 -timeout=20 -rss_limit_mb=2048 \
+		-print_final_stats=1 -timeout=20 -rss_limit_mb=512 -malloc_limit_mb=400 \
 		-artifact_prefix=".build/fuzz/failed-$t/" "$corpus" \
 		"${seeds[@]}" >"$logs/$t" 2>&1 || rc=$?
 	echo "$rc" >"$logs/$t.rc"
