@@ -371,3 +371,63 @@ KV_TEST(aborted_run_leaves_nothing)
 	KV_CHECK_EQ(test_count(&t, false), 0);
 	test_db_free(&t);
 }
+
+/* The host's log is read from the middle of a run: what lacks is not served. */
+KV_TEST(a_run_that_the_log_does_not_hold_as_a_whole_is_refused)
+{
+	TestDb t;
+	KvHost host = {{.system_id = 4711, .timeline = 1}, 0, NULL, NULL};
+	KvIngest *g;
+	KvEntry e = {0};
+	KvError err;
+	char key[16] = {0, 0, 0, 1}, *bytes, *payload;
+	uint64_t file_no, size;
+	size_t payload_len;
+	int i;
+
+	test_db_init(&t);
+	KV_CHECK_OK(test_db_open(&t, &err), &err);
+	KV_CHECK_OK(kv_ingest_open(t.db, 0, &g, &err), &err);
+	for (i = 0; i < 400; i++)
+	{
+		e.key = kv_slice(key, (size_t) snprintf(key + 4, 12, "k%06d", i) + 4);
+		e.value = kv_slice("value", 5);
+		e.kind = KV_KIND_PUT;
+		KV_CHECK_OK(kv_ingest_add(g, &e, &err), &err);
+	}
+	KV_CHECK_OK(kv_ingest_finish(g, &err), &err);
+	KV_REQUIRE(kv_ingest_file(g, 0, &file_no, &size) == KV_OK);
+	bytes = malloc(size);
+	payload_len = kv_ingest_payload(g).len;
+	payload = malloc(payload_len);
+	KV_REQUIRE(bytes != NULL && payload != NULL);
+	KV_CHECK_OK(kv_ingest_read(g, 0, 0, bytes, size, &err), &err);
+	memcpy(payload, kv_ingest_payload(g).data, payload_len);
+	kv_ingest_abort(g); /* the copy of the folder lacks the file */
+	test_db_close(&t);
+
+	for (i = 1; i >= 0; i--)
+	{
+		size_t from = i == 1 ? 600 : 0;
+		size_t shared = kv_shared_bytes(&t.config);
+
+		t.shared = aligned_alloc(64, shared);
+		KV_REQUIRE(t.shared != NULL);
+		kv_shared_init(t.shared, &t.config);
+		KV_REQUIRE(kv_attach(t.env, t.shared, 0, &t.db, &err) == KV_OK);
+		KV_CHECK_OK(kv_recover(t.db, &host, &t.recovery, &err), &err);
+		KV_CHECK_OK(kv_replay_file(t.db, file_no, from,
+								   kv_slice(bytes + from, size - from), &err),
+					&err);
+		KV_CHECK_EQ(kv_replay_ingest(t.db, 1000, 0, 1000,
+									 kv_slice(payload, payload_len), &err),
+					i == 1 ? KV_CORRUPT : KV_OK);
+		if (i == 1)
+			test_db_kill(&t);
+	}
+	KV_CHECK_OK(kv_open_for_use(t.db, 1000, &err), &err);
+	KV_CHECK_EQ(test_count(&t, false), 400);
+	free(bytes);
+	free(payload);
+	test_db_free(&t);
+}

@@ -421,6 +421,11 @@ KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 KvStatus kv_log_pending_files(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_raise_ceilings(KvDb *db, KvError *err) KV_MUST_CHECK;
 
+/* ---- verify.c */
+/* Of the whole file, as in KvFileMeta; KV_INTERRUPTED. */
+KvStatus kv_file_digest(KvDb *db, KvFile *file, uint64_t *size,
+						uint64_t *digest, KvError *err) KV_MUST_CHECK;
+
 /* ---- dropped.c */
 /* Ids of stores whose drop every snapshot sees, ascending. */
 KvStatus kv_dropped_stores(KvDb *db, uint32_t **ids, uint32_t *n,

@@ -47,9 +47,9 @@ finding(Verify *v, KvStatus status, const KvError *err)
 
 /* ---- size and digest */
 
-static KvStatus
-digest_of(KvDb *db, KvFile *file, uint64_t *size, uint64_t *digest,
-		  KvError *err)
+KvStatus
+kv_file_digest(KvDb *db, KvFile *file, uint64_t *size, uint64_t *digest,
+			   KvError *err)
 {
 	KvEnv *env = db->env;
 	XXH3_state_t *state;
@@ -228,7 +228,7 @@ verify_file(Verify *v, const KvFileMeta *meta, KvError *err)
 	}
 	if (status != KV_OK)
 		return status;
-	status = digest_of(v->db, file, &size, &digest, err);
+	status = kv_file_digest(v->db, file, &size, &digest, err);
 	if (status != KV_OK)
 	{
 		env->ops->close(env, file);
