@@ -285,8 +285,8 @@ kvlsm_key_text(KvSlice key)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
 				 errmsg("a key of the store is not valid text"),
-				 errhint("It was put as bytea; read the store through a "
-						 "foreign table with a bytea key.")));
+				 errhint("It was put as bytea. ALTER FOREIGN TABLE ... ALTER "
+						 "COLUMN key TYPE bytea shows such keys.")));
 	return make_varlena(kv_slice(data, len));
 }
 

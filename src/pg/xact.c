@@ -21,9 +21,12 @@
 #include "port/pg_bswap.h"
 #include "scan.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "store_map.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 #include "write_set.h"
 
 /* bytes of an ingested file in one record */
@@ -338,6 +341,32 @@ commit_writes(void)
 	close_iter();
 }
 
+/*
+ * The server switches statement_timeout off before it ends a transaction,
+ * because ending one did not use to take long.  Here it may wait for locks
+ * and for room.  After an error the server switches every timeout off.
+ */
+static void
+commit_writes_in_time(void)
+{
+	long elapsed_ms;
+
+	if (StatementTimeout <= 0 || kvlsm_write_set() == NULL ||
+		get_timeout_active(STATEMENT_TIMEOUT))
+	{
+		commit_writes();
+		return;
+	}
+	elapsed_ms =
+		TimestampDifferenceMilliseconds(GetCurrentStatementStartTimestamp(),
+										GetCurrentTimestamp());
+	enable_timeout_after(STATEMENT_TIMEOUT,
+						 Max(StatementTimeout - elapsed_ms, 1));
+	commit_writes();
+	CHECK_FOR_INTERRUPTS();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
 /* Nothing here may fail. */
 static void
 end_writes(bool committed)
@@ -388,7 +417,7 @@ xact_event(XactEvent event, void *arg)
 	switch (event)
 	{
 	case XACT_EVENT_PRE_COMMIT:
-		commit_writes();
+		commit_writes_in_time();
 		break;
 	case XACT_EVENT_PRE_PREPARE:
 		if (has_live_writes())

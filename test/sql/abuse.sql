@@ -46,6 +46,10 @@ SELECT ab FROM ab;
 SELECT count(*) FROM ab WHERE key > 'z';
 SELECT max(key) FROM ab;
 \set VERBOSITY default
+ALTER FOREIGN TABLE ab ALTER COLUMN key TYPE bytea;
+SELECT key FROM ab WHERE key > '\x7f';
+ALTER FOREIGN TABLE ab ALTER COLUMN key TYPE text;
+SELECT * FROM kv_range('z');
 SELECT kv_delete('\xff'::bytea);
 SELECT ab FROM ab;
 SELECT ab.*, tableoid::regclass FROM ab WHERE key = 'b';
