@@ -16,8 +16,7 @@ next_run(const KvDb *db, uint64_t csn)
 	uint32_t i;
 
 	for (i = 0; i < db->state.n_files; i++)
-		if (db->state.files[i].level == 0 &&
-			db->state.files[i].max_csn > csn &&
+		if (db->state.files[i].level == 0 && db->state.files[i].max_csn > csn &&
 			db->state.files[i].max_csn < next)
 			next = db->state.files[i].max_csn;
 	return next;
@@ -71,8 +70,7 @@ outcome(KvDb *db, uint64_t xid, bool *committed, KvError *err)
 		return kv_corrupt(err, 0, 0,
 						  "the commit log no longer knows transaction %llu",
 						  (unsigned long long) xid);
-	*committed = state == KV_XACT_COMMITTED ||
-				 KV_BUG(recovery_keeps_undecided);
+	*committed = state == KV_XACT_COMMITTED || KV_BUG(recovery_keeps_undecided);
 	return KV_OK;
 }
 
@@ -260,8 +258,9 @@ kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
 	if (st != KV_OK)
 		return st;
 	if (!kv_get_varint(&in, &n) || n == 0)
-		return kv_corrupt(err, 0, 0, "reference to an ingested run is "
-									 "malformed");
+		return kv_corrupt(err, 0, 0,
+						  "reference to an ingested run is "
+						  "malformed");
 	if (rec->csn <= db->state.runs_csn && !KV_BUG(replay_repeats_runs))
 	{
 		note_replayed(db, rec->lsn, rec->csn);
