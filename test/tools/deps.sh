@@ -71,6 +71,14 @@ need_check() {
 	have python3 || want+=(python3)
 }
 
+# The engines that kvlsm is measured beside; never linked into the extension.
+need_bench() {
+	have_header leveldb/c.h || want+=(libleveldb-dev)
+	have_header rocksdb/c.h || want+=(librocksdb-dev)
+	have_header lmdb.h || want+=(liblmdb-dev)
+	have python3 || want+=(python3)
+}
+
 # Packages must neither start services nor create a "main" cluster on the
 # user's machine.  Both are prevented for this one run only, and only where
 # the administrator has not said anything.
@@ -158,7 +166,8 @@ install_postgrest() {
 
 mkdir -p "$KV_ROOT/.build"
 case ${1:-build} in
-	build | bench) need_build ;;
+	build) need_build ;;
+	bench) need_build; need_bench ;;
 	demo) need_build; need_http ;;
 	check) need_build; need_http; need_check ;;
 	*) kv_die "usage: $0 [build|check|demo|bench]" ;;

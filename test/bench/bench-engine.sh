@@ -1,0 +1,177 @@
+#!/bin/bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# The engine in process beside RocksDB, LevelDB and LMDB: the same keys and
+# values, blocks with the order of engines rotated, ratios within a block.
+#
+#   make bench-engine                                1,000,000 rows, one block
+#   make bench-engine BENCH_N=5000000 BENCH_BLOCKS=5 the number that counts
+#   make bench-engine BENCH_N=100000 BENCH_FORCE=1   a smoke run
+#
+#   BENCH_N        rows (1000000)
+#   BENCH_BLOCKS   blocks, each with a seed of its own (5 at 5M rows, else 1)
+#   BENCH_GROUPS   main seq batch sync plain (all but plain); plain is main
+#                  without compression
+#   BENCH_ENGINES  kvlsm rocksdb leveldb lmdb rocksdb:walbuf rocksdb:tuned
+#   BENCH_OPS      operations instead of main's, see test/bench/engine/ops.c
+#   BENCH_FORCE    1: warn, do not refuse, when the machine is not idle
+#   BENCH_OUT      where results go: docs/bench, and .build/bench-engine/out
+#                  for runs that are too small or forced
+#   BENCH_TMP      where stores lie (/tmp): a real disk with 5 GB free
+#
+# Results: engine.tsv (every operation of every block), engine.md (table),
+# engine.svg (chart).  The peers come from Debian by test/tools/deps.sh bench
+# and are never linked into the extension.
+
+set -u
+. "$(dirname "$0")/../tools/lib.sh"
+cd "$KV_ROOT" || exit 1
+
+N=${BENCH_N:-1000000}
+BLOCKS=${BENCH_BLOCKS:-$((N >= 5000000 ? 5 : 1))}
+GROUPS_WANTED=${BENCH_GROUPS:-main seq batch sync}
+ENGINES=${BENCH_ENGINES:-kvlsm rocksdb leveldb lmdb rocksdb:walbuf rocksdb:tuned}
+FORCE=${BENCH_FORCE:-0}
+SMOKE=0
+[ "$N" -ge 1000000 ] && [ "$FORCE" = 0 ] || SMOKE=1
+if [ "$SMOKE" = 0 ]; then
+	OUT=${BENCH_OUT:-docs/bench}
+else
+	OUT=${BENCH_OUT:-.build/bench-engine/out}
+fi
+BIN=.build/bench-engine
+TMP=
+TSV=
+
+finish() {
+	[ -z "$TMP" ] || rm -rf "$TMP"
+}
+
+at_most() {
+	echo $(($1 < N ? $1 : N))
+}
+
+# Percent of one processor that ran during the last second.
+busy() {
+	local a b
+	a=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
+	sleep 1
+	b=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
+	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
+}
+
+quiet() {
+	local try=0 limit=60
+	[ "$FORCE" = 0 ] || limit=1
+	BUSY=$(busy)
+	while [ "$BUSY" -gt 5 ] && [ $((try += 1)) -lt "$limit" ]; do
+		BUSY=$(busy)
+	done
+	[ "$BUSY" -gt 5 ] || return 0
+	[ "$FORCE" = 1 ] || kv_die "another load uses $BUSY% of a processor;" \
+		"BENCH_FORCE=1 runs all the same"
+	echo "warning: another load uses $BUSY% of a processor" >&2
+}
+
+# ---- What was measured with what ---------------------------------------------
+
+library_of() {
+	ldd "$BIN/bench-$1" | awk -v n="lib$1" 'index($1, n) {print $3}'
+}
+
+describe() {
+	local engine lib
+	echo "# machine	$(awk -F': ' '/model name/{print $2; exit}' \
+		/proc/cpuinfo), $(nproc) processors, $(awk '/MemTotal/{
+		printf "%.0f GiB", $2 / 1048576}' /proc/meminfo), $(uname -sr), $(
+		df --output=fstype "$TMP" | tail -n 1)"
+	echo "# compiler	$(gcc --version | head -n 1)"
+	echo "# rows	$N"
+	for engine in kvlsm rocksdb leveldb lmdb; do
+		"$BIN/bench-$engine" describe | sed "s/^/# $engine /"
+		echo "# $engine program	$(sha256sum "$BIN/bench-$engine" |
+			cut -c 1-16)"
+		lib=$(library_of "$engine")
+		if [ -z "$lib" ]; then
+			echo "# $engine source	$(git describe --always --dirty \
+				2>/dev/null)"
+			nm "$BIN/bench-$engine" | grep -q __assert_fail &&
+				echo "# $engine asserts	yes" || echo "# $engine asserts	no"
+			continue
+		fi
+		echo "# $engine library	$(sha256sum "$lib" | cut -c 1-16)"
+		nm -D "$lib" | grep -q __assert_fail &&
+			echo "# $engine asserts	yes" || echo "# $engine asserts	no"
+	done
+}
+
+# ---- Blocks ---------------------------------------------------------------------
+
+operations() {
+	local group=$1 variant=$2 reads=$(at_most 1000000)
+	local write="fillrandom:$N settle"
+	case $group:$variant in
+		main:walbuf | plain:walbuf) echo "$write" ;;
+		main:* | plain:*)
+			echo "${BENCH_OPS:-fillrandom:$N fresh:$(at_most 500000) settle
+				compact readcold:$reads readwarm:$reads readmissing:$reads
+				multiget:$reads:100 seek:$(at_most 200000):10
+				seek:$(at_most 50000):100 readseq readreverse
+				readrandom_2t:$reads:2 readwhilewriting:4:20000
+				readwhilewriting:4 overwrite:$reads
+				deleterandom:$(at_most 500000)}" ;;
+		seq:*) echo "fillseq:$(at_most 2000000) settle" ;;
+		batch:*) echo "fillbatch:$N:1000 settle" ;;
+		sync:*) echo "fillsync:8000" ;;
+	esac
+}
+
+# group block engine[:variant]
+measure() {
+	local group=$1 block=$2 engine=${3%%:*} variant=default compress=1 rc=0
+	[ "$engine" = "$3" ] || variant=${3#*:}
+	[ "$group:$engine" != sync:lmdb ] || variant=sync
+	[ "$group" != plain ] || compress=0
+	[ "$engine" != lmdb ] || compress=0
+	[ "$group:$variant" != sync:walbuf ] || return 0
+	[ "$group:$variant" != sync:tuned ] || return 0
+	quiet
+	kv_say "block $block, $group: $3"
+	# shellcheck disable=SC2046
+	timeout "${BENCH_TIMEOUT:-1800}" "$BIN/bench-$engine" "$TMP/store" \
+		"$block" "$N" "$compress" "$variant" \
+		$(operations "$group" "$variant") \
+		2>>"$OUT/engine.log" |
+		sed "s/^/$block	$group	$BUSY	/" >>"$TSV"
+	rc=${PIPESTATUS[0]}
+	[ "$rc" -eq 0 ] || {
+		tail -n 3 "$OUT/engine.log" >&2
+		kv_die "bench-$engine failed with exit code $rc"
+	}
+	rm -rf "$TMP/store"
+}
+
+bash test/tools/deps.sh bench || exit 1
+make -s -j2 -f test/bench/engine/build.mk programs ||
+	kv_die "the benchmark does not compile"
+trap finish EXIT
+trap 'exit 1' INT TERM
+TMP=$(mktemp -d "${BENCH_TMP:-/tmp}/kvlsm-bench.XXXXXX") || exit 1
+mkdir -p "$OUT"
+TSV=$OUT/engine.tsv
+: >"$OUT/engine.log"
+describe >"$TSV"
+printf 'block\tgroup\tbusy\t%s\n' "$("$BIN/bench-kvlsm" header)" >>"$TSV"
+
+read -ra list <<<"$ENGINES"
+for ((block = 1; block <= BLOCKS; block++)); do
+	for group in $GROUPS_WANTED; do
+		for ((i = 0; i < ${#list[@]}; i++)); do
+			measure "$group" "$block" \
+				"${list[(i + block - 1) % ${#list[@]}]}"
+		done
+	done
+done
+python3 test/bench/engine/report.py "$TSV" "$OUT/engine.md" "$OUT/engine.svg" ||
+	exit 1
+kv_say "results: $OUT/engine.md, $OUT/engine.svg, $OUT/engine.tsv"
