@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/coding.h"
 #include "engine/base/file_header.h"
 #include "engine/lsm/manifest.h"
 
@@ -178,6 +179,7 @@ look_for(void *arg, const char *file, const char *problem)
 	return true;
 }
 
+/* Is it a WAL segment that no other one names as its predecessor? */
 static bool
 is_newest_segment(World *w, const char *name)
 {
@@ -188,8 +190,20 @@ is_newest_segment(World *w, const char *name)
 	if (kv_file_name_parse(name, &no) != KV_NAME_WAL)
 		return false;
 	for (i = 0; (n = sim_file_name(w->sim, i)) != NULL; i++)
-		if (kv_file_name_parse(n, &other) == KV_NAME_WAL && other > no)
+	{
+		bool named;
+		size_t size;
+		char *data;
+
+		if (kv_file_name_parse(n, &other) != KV_NAME_WAL)
+			continue;
+		data = sim_get_file(w->sim, n, &size);
+		named = data != NULL && size >= KV_FILE_HEADER_BYTES + 8 &&
+				kv_load_u64(data + KV_FILE_HEADER_BYTES) == no;
+		free(data);
+		if (named)
 			return false;
+	}
 	return true;
 }
 
