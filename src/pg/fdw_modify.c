@@ -190,6 +190,18 @@ claim_key(Relation rel, const KvlsmLayout *layout, KvSlice key, Datum datum)
 		error_duplicate(rel, layout, datum);
 }
 
+/* What the core checks for tables, and believes of foreign ones. */
+static void
+check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot, EState *estate)
+{
+	Relation rel = rinfo->ri_RelationDesc;
+
+	if (RelationGetDescr(rel)->constr != NULL)
+		ExecConstraints(rinfo, slot, estate);
+	if (rel->rd_rel->relispartition)
+		(void) ExecPartitionCheck(rinfo, slot, estate, true);
+}
+
 static TupleTableSlot *
 exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			TupleTableSlot *plan_slot)
@@ -201,8 +213,7 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	KvlsmBytes value;
 	Datum key_datum;
 
-	if (RelationGetDescr(rel)->constr != NULL)
-		ExecConstraints(rinfo, slot, estate);
+	check_constraints(rinfo, slot, estate);
 	MemoryContextReset(state->row_context);
 	old = MemoryContextSwitchTo(state->row_context);
 	key_datum = column(rel, slot, state->layout.key_attno);
@@ -270,8 +281,7 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	Datum key_datum;
 	bool found;
 
-	if (RelationGetDescr(rel)->constr != NULL)
-		ExecConstraints(rinfo, slot, estate);
+	check_constraints(rinfo, slot, estate);
 	MemoryContextReset(state->row_context);
 	old = MemoryContextSwitchTo(state->row_context);
 	found = lock_row(state, estate, plan_slot, &old_key, &old_value) &&

@@ -68,6 +68,18 @@ UPDATE ab SET value = '9' RETURNING *;
 DELETE FROM ab USING heap WHERE heap.k = key RETURNING key;
 ROLLBACK;
 
+-- a row that does not belong into a partition would never be found again
+CREATE TABLE part (key text COLLATE "C", value jsonb) PARTITION BY RANGE (key);
+CREATE FOREIGN TABLE p1 PARTITION OF part FOR VALUES FROM ('a') TO ('m') SERVER kvlsm;
+CREATE TABLE p2 PARTITION OF part FOR VALUES FROM ('m') TO ('z');
+INSERT INTO part VALUES ('a', '1'), ('n', '2'), ('o', '3');
+INSERT INTO p1 VALUES ('x', '1');
+UPDATE part SET key = 'y' WHERE key = 'a';
+UPDATE part SET key = 'b' WHERE key = 'a';
+UPDATE part SET key = 'c' WHERE key = 'n';
+SELECT tableoid::regclass, * FROM part ORDER BY key;
+DROP TABLE part;
+
 -- times to live in seconds that no type takes
 \set SHOW_CONTEXT never
 DO $$
