@@ -36,7 +36,8 @@ static const ErrorRow table[] = {
 	 "Free space on the disk that holds the data directory."},
 	{KV_NO_MEMORY, ERRCODE_OUT_OF_MEMORY, "out of memory", NULL},
 	{KV_FULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "a fixed limit was reached",
-	 "Write less in one transaction, or raise kvlsm.write_set_memory."},
+	 "Write less in one transaction, or raise kvlsm.write_set_memory or "
+	 "kvlsm.max_files."},
 	{KV_STALLED, ERRCODE_INSUFFICIENT_RESOURCES,
 	 "the store has no room for writes at the moment", "Try again."},
 	{KV_RETRY, ERRCODE_INTERNAL_ERROR, "a retry was not handled", NULL},

@@ -91,6 +91,11 @@ typedef struct KvlsmShared
 
 	/* written by the worker; engine data may be used by others once OPEN */
 	pg_atomic_uint32 phase; /* KvlsmPhase */
+	/*
+	 * This server has let the engine write a MANIFEST of its own: what is
+	 * newer than the end of recovery is ours.  Written by the worker.
+	 */
+	bool store_opened;
 	bool region_used;		/* the worker has tried to recover into it */
 	KvlsmInfo info;			/* under kvlsm_info_lock() */
 	/* when a stall was last reported to the log; by whoever swaps it */

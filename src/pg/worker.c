@@ -253,7 +253,8 @@ fill_host(KvHost *host)
 	history = readTimeLineHistory(host->identity.timeline);
 	MemoryContextSwitchTo(context);
 	/* nothing of ours can be newer than what recovery has seen; 0: no crash */
-	host->end_lsn = GetXLogReplayRecPtr(NULL);
+	host->end_lsn = kvlsm_shared->store_opened ? InvalidXLogRecPtr
+											   : GetXLogReplayRecPtr(NULL);
 	host->in_history = in_history;
 }
 
@@ -328,6 +329,7 @@ recover(KvlsmInfo *report, KvError *err)
 	status = kv_recover(db, &host, &rec, err);
 	if (status != KV_OK)
 		return status;
+	kvlsm_shared->store_opened = true; /* what follows may be flushed */
 	/* 0 and not created: the first start of all was cut short */
 	is_new = rec.created || (rec.lsn == 0 && !had_slot);
 	if (!is_new && !ask_for_slot(rec.lsn))

@@ -281,7 +281,11 @@ ingest_writes(KvIter *iter, KvError *err)
 	{
 		if (++n % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
-		kvlsm_check(kv_ingest_add(commit_state.ingest, &iter->entry, err), err);
+		started = 0;
+		while ((status = kv_ingest_add(commit_state.ingest, &iter->entry,
+									   err)) == KV_STALLED)
+			kvlsm_wait_for_room(&started);
+		kvlsm_check(status, err);
 	}
 	kvlsm_check(iter->status, err);
 	kvlsm_check(kv_ingest_finish(commit_state.ingest, err), err);

@@ -36,6 +36,21 @@ kv_ingest_open(KvDb *db, uint64_t xid, KvIngest **out, KvError *err)
 	return KV_OK;
 }
 
+/*
+ * Runs leave an eighth of the file slots to flush and compaction, without
+ * which nothing would ever become free again.
+ */
+static bool
+has_slots_for_runs(KvDb *db)
+{
+	uint32_t i, n = db->shared->config.max_files, used = 0;
+
+	for (i = 0; i < n; i++)
+		used += atomic_load_explicit(&kv_file_at(db, i)->state,
+									 memory_order_relaxed) != KV_FILE_FREE;
+	return used < n - n / 8;
+}
+
 static KvStatus
 finish_file(KvIngest *g, KvError *err)
 {
@@ -57,6 +72,10 @@ finish_file(KvIngest *g, KvError *err)
 		g->slots = p;
 		g->cap = cap;
 	}
+	if (!has_slots_for_runs(db))
+		return kv_fail(err, KV_FULL,
+					   "no room for another file: %u are the limit",
+					   db->shared->config.max_files);
 	st = kv_file_slot_reserve(db, &slot, err);
 	if (st != KV_OK)
 		return st;
