@@ -8,7 +8,7 @@
 #   test/tools/sim.sh sim|bugs      BUG=name plants only this one
 #
 # The quick form takes the same seeds every day and others of the day, and
-# four of the bugs, which change daily; KV_LONG=1 takes its time and all bugs.
+# ten of the bugs, which change daily; KV_LONG=1 takes its time and all bugs.
 
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -61,7 +61,7 @@ run_sim() {
 }
 
 bug_names() {
-	local names n take=4 i first
+	local names n take=10 i first
 	mapfile -t names < <(sed 's/#.*//; s/[[:space:]].*//; /^$/d' \
 		test/sim/bugs.txt)
 	n=${#names[@]}
