@@ -96,8 +96,8 @@ typedef struct KvlsmShared
 	 * newer than the end of recovery is ours.  Written by the worker.
 	 */
 	bool store_opened;
-	bool region_used;		/* the worker has tried to recover into it */
-	KvlsmInfo info;			/* under kvlsm_info_lock() */
+	bool region_used; /* the worker has tried to recover into it */
+	KvlsmInfo info;	  /* under kvlsm_info_lock() */
 	/* when a stall was last reported to the log; by whoever swaps it */
 	pg_atomic_uint64 stall_logged_at;
 

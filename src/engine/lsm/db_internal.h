@@ -26,10 +26,10 @@
 
 #define KV_MAX_MEMTABLES 8
 #define KV_VERSION_SLOTS 32
-#define KV_MAX_DOUBTS 8192
-#define KV_XACT_CACHE 65536 /* a power of two */
-#define KV_JOB_FILES 512
-#define KV_NUMBER_BLOCK 1024 /* file numbers and store ids are reserved by it */
+#define KV_MAX_DOUBTS	 8192
+#define KV_XACT_CACHE	 65536 /* a power of two */
+#define KV_JOB_FILES	 512
+#define KV_NUMBER_BLOCK	 1024 /* numbers are reserved by it */
 
 /* ---- memtables */
 typedef enum KvMemState
@@ -103,7 +103,7 @@ typedef struct KvVersion
 typedef struct KvReaderSlot
 {
 	_Alignas(64) _Atomic uint64_t active; /* version being looked at; 0: none */
-	_Atomic uint64_t pinned; /* oldest version whose files are needed */
+	_Atomic uint64_t pinned;   /* oldest version whose files are needed */
 	_Atomic uint64_t hold_lsn; /* host's log is needed from here; 0: no */
 } KvReaderSlot;
 
@@ -114,7 +114,7 @@ typedef struct KvReaderSlot
  */
 typedef struct KvDoubtShared
 {
-	_Atomic uint64_t xid; /* 0: free */
+	_Atomic uint64_t xid;	/* 0: free */
 	_Atomic uint32_t state; /* KvXactState */
 } KvDoubtShared;
 
@@ -136,7 +136,7 @@ typedef struct KvJobShared
 	/* xids still in doubt that outputs contain: doubts of every output */
 	uint32_t n_doubts;
 	uint64_t doubts[KV_MAX_DOUBTS];
-	bool move; /* trivial: outputs are new slots for the same files */
+	bool move;	 /* trivial: outputs are new slots for the same files */
 	bool logged; /* worker: the edit is durable, the version is not out yet */
 } KvJobShared;
 
@@ -151,11 +151,11 @@ typedef struct KvShared
 	uint64_t magic;
 	KvConfig config;
 	/* offsets from the start of the region */
-	uint64_t mem_off, mem_stride, ring_off, cache_off, files_off,
-		versions_off, version_stride, readers_off, total;
+	uint64_t mem_off, mem_stride, ring_off, cache_off, files_off, versions_off,
+		version_stride, readers_off, total;
 
-	_Atomic uint32_t mode;	/* KvMode */
-	char mode_reason[256];	/* under KV_LOCK_VERSION */
+	_Atomic uint32_t mode; /* KvMode */
+	char mode_reason[256]; /* under KV_LOCK_VERSION */
 
 	_Atomic uint64_t current_version; /* advanced under KV_LOCK_VERSION */
 	_Atomic uint32_t l0_files; /* of the current version; a run counts once */
@@ -177,7 +177,7 @@ typedef struct KvShared
 	KvMemSlot mem[KV_MAX_MEMTABLES];
 
 	/* written by the worker, read by anyone */
-	_Atomic uint64_t synced_lsn;   /* kvlsm WAL is synced up to here */
+	_Atomic uint64_t synced_lsn;	/* kvlsm WAL is synced up to here */
 	_Atomic uint64_t recovered_lsn; /* where the host's log is needed from */
 	_Atomic uint64_t flushed_lsn, flushed_csn, min_wal;
 	_Atomic uint64_t wal_no, wal_length; /* current segment, for take-over */
@@ -215,21 +215,21 @@ struct KvDb
 	KvReaderSlot *reader;
 	KvCache cache;
 	KvSstStats sst_stats;
-	KvIdentity identity; /* read from shared when tables are opened */
-	KvOpenTable *tables; /* by file slot */
+	KvIdentity identity;   /* read from shared when tables are opened */
+	KvOpenTable *tables;   /* by file slot */
 	uint64_t tables_swept; /* version at which closed files were let go */
 	KvScan *scans;		   /* open ones, for the pinned number */
 
 	/* worker only */
 	KvWalWriter *wal;
 	KvManifest *manifest;
-	uint64_t ring_pos;	 /* drained up to here */
+	uint64_t ring_pos; /* drained up to here */
 	uint64_t logged_settle_csn;
 	KvManifestState state; /* the MANIFEST's content */
 	KvHost host;
-	bool log_dirty;		 /* groups were written and not synced */
-	bool sweep_wanted;	 /* WAL segments or MANIFESTs may be unneeded */
-	uint64_t drained_lsn; /* of the newest record that is in the files */
+	bool log_dirty;		   /* groups were written and not synced */
+	bool sweep_wanted;	   /* WAL segments or MANIFESTs may be unneeded */
+	uint64_t drained_lsn;  /* of the newest record that is in the files */
 	uint64_t replayed_lsn; /* recovery: host's log is applied up to here */
 	uint64_t replayed_csn;
 	uint64_t next_run_csn; /* the next L0 file's, counted from the memtable */
@@ -287,8 +287,8 @@ KvXactState kv_known_state(KvDb *db, const KvEntry *entry, int source);
  */
 KvXactState kv_listed_state(const KvDb *db, uint64_t xid);
 /* A new file number, or KV_STALLED when the ceiling is reached. */
-KvStatus kv_new_file_no(KvDb *db, uint64_t *file_no, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_new_file_no(KvDb *db, uint64_t *file_no,
+						KvError *err) KV_MUST_CHECK;
 
 /* ---- version.c */
 /*
@@ -305,13 +305,13 @@ void kv_version_unpin(KvDb *db, uint64_t oldest_needed);
 
 typedef struct KvVersionChange
 {
-	const uint32_t *adds;	 /* file slots; become LIVE */
+	const uint32_t *adds; /* file slots; become LIVE */
 	uint32_t n_adds;
 	const uint32_t *removes; /* file slots; become OBSOLETE */
 	uint32_t n_removes;
-	bool new_mem;			 /* put mem in front */
+	bool new_mem; /* put mem in front */
 	KvVersionMem mem;
-	bool restamp_mem;		 /* mem is the front one with another start_csn */
+	bool restamp_mem;		  /* mem is the front one with another start_csn */
 	uint64_t drop_generation; /* this memtable leaves; 0: none */
 } KvVersionChange;
 
@@ -319,12 +319,12 @@ typedef struct KvVersionChange
  * Publishes the next version.  Caller holds KV_LOCK_VERSION.  KV_STALLED: a
  * reader still looks at the slot to be reused; nothing was changed.
  */
-KvStatus kv_version_install_locked(KvDb *db, const KvVersionChange *change)
-	KV_MUST_CHECK;
+KvStatus kv_version_install_locked(KvDb *db,
+								   const KvVersionChange *change) KV_MUST_CHECK;
 bool kv_version_can_install_locked(KvDb *db);
 /* Reserves a file slot (FREE to PENDING).  Takes KV_LOCK_VERSION.  KV_FULL. */
-KvStatus kv_file_slot_reserve(KvDb *db, uint32_t *slot, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_file_slot_reserve(KvDb *db, uint32_t *slot,
+							  KvError *err) KV_MUST_CHECK;
 void kv_file_slot_release(KvDb *db, uint32_t slot);
 /* The oldest version number that any reader publishes; UINT64_MAX: none. */
 uint64_t kv_oldest_reader(KvDb *db);
@@ -348,8 +348,8 @@ void kv_set_bounds(KvFileMeta *meta, KvSlice smallest, KvSlice largest);
 /* db->identity as the worker has set it; before a file is opened. */
 void kv_load_identity(KvDb *db);
 /* The table in a slot; open until the slot's file changes. */
-KvStatus kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_table_open(KvDb *db, uint32_t slot, KvSst **sst,
+					   KvError *err) KV_MUST_CHECK;
 /* Closes tables whose file is gone; cheap if no version was installed. */
 void kv_table_sweep(KvDb *db);
 void kv_table_close_all(KvDb *db);
@@ -362,8 +362,8 @@ typedef struct KvTableOut
 } KvTableOut;
 
 /* Creates pgsql_tmp.<n> with a fresh number. */
-KvStatus kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_table_out_open(KvDb *db, KvTableOut *out,
+						   KvError *err) KV_MUST_CHECK;
 /*
  * Finishes, syncs, links <n>.sst, removes the temporary name, syncs the
  * folder; fills all of meta but level, run_* and has_doubt.  The builder
@@ -389,8 +389,8 @@ KvStatus kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload,
 
 /* ---- settle.c: transactions that files are not sure of */
 /* Caller holds KV_LOCK_VERSION.  KV_FULL. */
-KvStatus kv_doubt_add_locked(KvDb *db, uint64_t xid, KvXactState state)
-	KV_MUST_CHECK;
+KvStatus kv_doubt_add_locked(KvDb *db, uint64_t xid,
+							 KvXactState state) KV_MUST_CHECK;
 
 /* ---- flush.c, settle.c, obsolete.c, worker.c, edit.c: worker only */
 /* Writes one memtable's content as a file in L0 (or none) and drops it. */
@@ -401,22 +401,21 @@ KvStatus kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next,
  * is durable the publication is retried until it succeeds.
  */
 KvStatus kv_commit_change(KvDb *db, const KvEdit *edit,
-						  const KvVersionChange *change, KvError *err)
-	KV_MUST_CHECK;
+						  const KvVersionChange *change,
+						  KvError *err) KV_MUST_CHECK;
 /* The state as a whole, as the start of a new MANIFEST. */
 KvStatus kv_roll_manifest(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Names the host's position in an idle WAL, if it moved by min_advance. */
-KvStatus kv_mark_log_position(KvDb *db, uint64_t min_advance, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_mark_log_position(KvDb *db, uint64_t min_advance,
+							  KvError *err) KV_MUST_CHECK;
 KvStatus kv_settle(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_flush_oldest(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
 KvStatus kv_install_job(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
-KvStatus kv_remove_obsolete(KvDb *db, uint32_t *removed, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_remove_obsolete(KvDb *db, uint32_t *removed,
+							KvError *err) KV_MUST_CHECK;
 /* Appends to the MANIFEST (rolls it when it is poisoned or long) and to db->state. */
-KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
-	KV_MUST_CHECK;
+KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err) KV_MUST_CHECK;
 /* Adds of ingested files that no edit has yet. */
 KvStatus kv_log_pending_files(KvDb *db, KvError *err) KV_MUST_CHECK;
 KvStatus kv_raise_ceilings(KvDb *db, KvError *err) KV_MUST_CHECK;
@@ -456,7 +455,7 @@ kv_file_source(const KvFileMeta *meta)
 }
 typedef enum KvVerdict
 {
-	KV_HIDDEN,	/* look at the next older version */
+	KV_HIDDEN, /* look at the next older version */
 	KV_SEEN_LIVE,
 	KV_SEEN_DEAD /* tombstone or expired: the key is absent */
 } KvVerdict;

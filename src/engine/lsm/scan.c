@@ -323,7 +323,7 @@ count_move(KvScan *scan)
 }
 
 static KvStatus
-poll(KvScan *scan, KvError *err)
+check_cancel(KvScan *scan, KvError *err)
 {
 	KvEnv *env = scan->db->env;
 
@@ -379,7 +379,7 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 				return KV_OK;
 			}
 		}
-		status = poll(scan, err);
+		status = check_cancel(scan, err);
 		if (status != KV_OK)
 			return status;
 		it->ops->next(it);
@@ -425,7 +425,7 @@ collect_key(KvScan *scan, KvEntry *entry, bool *any, bool *live, KvError *err)
 		}
 		else if (verdict == KV_SEEN_DEAD)
 			*live = false;
-		status = poll(scan, err);
+		status = check_cancel(scan, err);
 		if (status != KV_OK)
 			return status;
 		it->ops->prev(it);
