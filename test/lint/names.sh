@@ -23,7 +23,7 @@ my %known = map { $_ => 1 } qw(_Static_assert _Atomic _Alignas _Alignof _Bool
   __has_feature __has_attribute __GNUC__ __clang__ __x86_64__ __aarch64__ __i386__ __SANITIZE_THREAD__ _IOLBF
   __SANITIZE_ADDRESS__ __SIZEOF_INT128__ __int128 __typeof__ __cplusplus _exit
   __BYTE_ORDER__ __ORDER_LITTLE_ENDIAN__ __extension__ __inline__ __restrict
-  __OPTIMIZE__ __has_include __asan_poison_memory_region
+  __OPTIMIZE__ __rdtsc __has_include __asan_poison_memory_region
   __asan_unpoison_memory_region);
 
 sub complain { print "@_\n"; $bad = 1; }

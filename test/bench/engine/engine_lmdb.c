@@ -4,8 +4,9 @@
  *
  * Implements bench.h; no other engine is linked into the same program.  The
  * environment is opened with MDB_NOSYNC, except in the variant "sync", whose
- * commits are durable as they are by default.  A read transaction is renewed for every get and every scan, so that reads see the
- * newest commit as the other engines' do.
+ * commits are durable as they are by default.  A read transaction is renewed
+ * for every get and every scan, so that reads see the newest commit as the
+ * other engines' do.
  */
 #include <lmdb.h>
 #include <stdlib.h>
