@@ -112,13 +112,24 @@ prepare_stage() {
 	fi
 }
 
+# Processor seconds of everything that this script has waited for, from the
+# output of "times", which must not run in a subshell.  On a busy machine they
+# tell a slow suite from one that had to wait.
+cpu_of() {
+	tail -n 1 "$logs/times" | tr -s 'ms ' ' ' |
+		awk '{ printf "%d", $1 * 60 + $2 + $3 * 60 + $4 }'
+}
+
 # Both run in the background, so that a signal is handled at once.  Output
 # goes to a file that is followed, not through a pipe: a process that
 # a killed suite leaves behind would keep a pipe open for ever.
 run_suite() {
 	local name=$1 script start=$SECONDS rc=0 line p=0 f=0 took budget note= tailer
+	local cpu
 	script=$(suite_script "$name") || exit 1
 	kv_say "== $name"
+	times >"$logs/times"
+	cpu=$(cpu_of)
 	: >"$logs/$name.log"
 	timeout -k 20 "${KV_SUITE_TIMEOUT:-$((${KV_LONG:-0} ? 7200 : 900))}" \
 		perl test/tools/reaper.pl bash $script >"$logs/$name.log" 2>&1 </dev/null &
@@ -141,14 +152,16 @@ run_suite() {
 		f=1 note=" (exit code $rc)"
 	fi
 	took=$((SECONDS - start))
+	times >"$logs/times"
+	cpu=$(($(cpu_of) - cpu))
 	budget=$(suite_budget "$name")
 	if [ "${KV_LONG:-0}" = 0 ] && [ "$took" -gt "$budget" ]; then
 		note="$note (over its budget of $budget s)"
 	fi
 	passed=$((passed + p))
 	failed=$((failed + f))
-	line=$(printf '%-10s %5d passed %4d failed %5d s%s' \
-		"$name" "$p" "$f" "$took" "$note")
+	line=$(printf '%-10s %5d passed %4d failed %5d s, processor %4d s%s' \
+		"$name" "$p" "$f" "$took" "$cpu" "$note")
 	report+=("$line")
 	kv_say "-- $line"
 }
