@@ -73,6 +73,7 @@ quiet() {
 	local strict=$1 try=0 limit=60
 	[ "$FORCE" = 0 ] || limit=1
 	BUSY=$(busy)
+	[ "$BUSY" -le 5 ] || kv_say "  waiting for a quiet machine ..."
 	while [ "$BUSY" -gt 5 ] && [ $((try += 1)) -lt "$limit" ]; do
 		BUSY=$(busy)
 	done
@@ -214,8 +215,22 @@ write_all() {
 		"$N" 0 0
 }
 
+# Until kvlsm's files have not changed for two seconds, 60 at most: what it
+# does by itself belongs to the figure, kvlsm_compact() does not.
+settle() {
+	local i last='' now same=0
+	for ((i = 0; i < 60 && same < 2; i++)); do
+		now=$(sql -c "SELECT files, bytes, compactions, obsolete_files
+			FROM kvlsm_stats()")
+		if [ "$now" = "$last" ]; then same=$((same + 1)); else same=0; fi
+		last=$now
+		sleep 1
+	done
+}
+
 space() {
 	local pt=$1
+	settle
 	row space "$pt" 1 1 heap "$(sql -c "SELECT round(
 		pg_total_relation_size('hb') / $N.0, 1)")" bytes/row "$N" 0 0
 	row space "$pt" 1 2 kvlsm "$(sql -c "SELECT round(
