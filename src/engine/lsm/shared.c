@@ -57,13 +57,16 @@ kv_config_check(const KvConfig *c, KvError *err)
 	return KV_OK;
 }
 
-/* The frame that holds a block with some slack for the entry that ends it. */
+/*
+ * The frame that holds a block.  Blocks are cut before the entry that would
+ * not fit, so nothing is wasted; a larger entry is not cached.
+ */
 static uint32_t
 frame_bytes(const KvConfig *config)
 {
 	uint32_t frame = 256;
 
-	while (frame < config->block_bytes + config->block_bytes / 4)
+	while (frame < config->block_bytes)
 		frame *= 2;
 	return frame;
 }
@@ -106,6 +109,7 @@ kv_shared_init(void *shared, const KvConfig *config)
 	KvShared *s = shared;
 	KvShared layout;
 
+	KV_ASSERT(((uintptr_t) shared & 63) == 0);
 	lay_out(config, &layout);
 	/* everything but memtables and cache frames starts as zeros */
 	memset(shared, 0, layout.cache_off);
@@ -205,6 +209,7 @@ kv_set_mode(KvDb *db, KvMode mode, const char *reason)
 	KvShared *s = db->shared;
 	size_t n = reason ? strlen(reason) : 0;
 
+	KV_ASSERT(mode == KV_MODE_NORMAL || mode == KV_MODE_STARTING || n > 0);
 	if (n >= sizeof(s->mode_reason))
 		n = sizeof(s->mode_reason) - 1;
 	env->ops->lock(env, KV_LOCK_VERSION, true);
@@ -230,6 +235,7 @@ kv_note_xact(KvDb *db, uint64_t xid, bool committed)
 	uint64_t word = xid << 2 |
 					(committed ? KV_XACT_COMMITTED : KV_XACT_ABORTED);
 
+	KV_ASSERT(xid != 0 && xid < UINT64_C(1) << 62);
 	/* one word says all: readers need no order with anything else */
 	atomic_store_explicit(&db->shared->xact_cache[xact_slot(xid)], word,
 						  memory_order_relaxed);
@@ -239,7 +245,7 @@ KvXactState
 kv_listed_state(const KvDb *db, uint64_t xid)
 {
 	const KvShared *s = db->shared;
-	/* pairs with the release in kv_doubt_add */
+	/* pairs with the release in kv_doubt_add_locked */
 	uint32_t n = atomic_load_explicit(&s->n_doubts, memory_order_acquire);
 	uint32_t i;
 
@@ -309,7 +315,7 @@ kv_new_store_id(KvDb *db, uint32_t *id, KvError *err)
 void
 kv_hold_lsn(KvDb *db, uint64_t lsn)
 {
-	/* pairs with the acquire in kv_safe_lsn */
+	/* pairs with the load in safe_lsn (worker.c) */
 	atomic_store_explicit(&db->reader->hold_lsn, lsn, memory_order_seq_cst);
 }
 

@@ -42,6 +42,7 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics are in shared memory");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are in shared memory");
 
 #define ALIGN		 64
+#define PAGE		 4096
 #define MIN_PER_PART 16
 #define MAX_STEPS	 64 /* of a finder in one chain */
 #define MAX_SWEEPS	 16 /* twice what a frame survives without hits */
@@ -126,6 +127,9 @@ lay_out(Layout *l, uint32_t frames, uint32_t frame_bytes)
 	l->data_off = align_up(l->descs_off +
 						   (uint64_t) frames * sizeof(FrameShared));
 	l->end = l->data_off + (uint64_t) frames * frame_bytes;
+	/* frames of whole pages start at one: a block costs one TLB entry */
+	if (frame_bytes % PAGE == 0)
+		l->end += PAGE;
 }
 
 size_t
@@ -194,6 +198,9 @@ kv_cache_init(void *area, size_t bytes, uint32_t frame_bytes)
 	s->buckets_off = l.buckets_off;
 	s->descs_off = l.descs_off;
 	s->data_off = l.data_off;
+	/* processes may map the region elsewhere, but at a page as well */
+	if (frame_bytes % PAGE == 0)
+		s->data_off += -((uintptr_t) area + l.data_off) & (PAGE - 1);
 	for (i = 0; i < l.parts && l.frames > 0; i++)
 	{
 		PartShared *part = part_at(s, i);
@@ -297,6 +304,8 @@ kv_cache_find(KvCache *cache, uint64_t file_no, uint64_t offset,
 	{
 		FrameShared *f = frame_at(s, link - 1);
 
+		/* the miss of the bytes beside that of the frame's state */
+		__builtin_prefetch(data_at(s, link - 1));
 		if (try_pin(f, file_no, offset))
 		{
 			*data = data_at(s, link - 1);

@@ -24,7 +24,10 @@ typedef struct KvCacheStats
 	uint64_t hits, misses, evictions, oversize;
 } KvCacheStats;
 
-/* bytes is the whole area, directory included; frame_bytes a power of two */
+/*
+ * bytes is the whole area, directory included; frame_bytes a power of two.
+ * Frames of whole pages start at pages.
+ */
 size_t kv_cache_frames(size_t bytes, uint32_t frame_bytes);
 void kv_cache_init(void *area, size_t bytes, uint32_t frame_bytes);
 void kv_cache_attach(KvCache *cache, KvEnv *env, void *area);
