@@ -46,8 +46,8 @@ class Point:
         # too few pairs to say so, except where nothing varies
         if not r or len(r) < 5 and not self.unit.startswith("bytes"):
             return ""
-        if median(r) >= 1.10 and min(r) > 1:
-            return "ahead"
+        if median(r) >= 1.10:
+            return "ahead" if min(r) > 1 else "unclear"
         return "level" if median(r) >= 0.95 else "behind"
 
     def per_tx(self, what, target):
@@ -97,7 +97,7 @@ def table(about, points, goals):
     yield ""
     yield ("Ratio: how many times better kvlsm is, median of the pairs "
            "(smallest-largest). \"ahead\": 1.10 or more and every pair above "
-           "1; \"level\": 0.95 or more; neither with less than 5 pairs. WAL is bytes a transaction, of a load "
+           "1, else \"unclear\"; \"level\": 0.95 or more; none with less than 5 pairs. WAL is bytes a transaction, of a load "
            "bytes a row: PostgreSQL's for the heap, PostgreSQL's + kvlsm's "
            "own for kvlsm. The chart is [sql.svg](sql.svg), every turn is in "
            "[sql.tsv](sql.tsv), the workloads are in `test/bench`.")
