@@ -11,6 +11,11 @@
 #include "postgres.h"
 
 #include "access/rmgr.h"
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #include "replication/slot.h"
 #include "storage/proc.h"
 #include "utils/wait_event.h"
@@ -70,14 +75,55 @@ struct Port;
 typedef void (*kvlsm_authentication_hook)(struct Port *, int);
 extern PGDLLIMPORT kvlsm_authentication_hook ClientAuthentication_hook;
 
-/* wait events: named ones exist since 17 */
+/* wait events: named ones exist since 17; declares and sets var */
 #if PG_VERSION_NUM >= 170000
+static inline uint32
+kvlsm_wait_event(uint32 *known, const char *name)
+{
+	if (*known == 0)
+		*known = WaitEventExtensionNew(name);
+	return *known;
+}
 #define KVLSM_WAIT_EVENT(var, name)                                           \
-	static uint32 var = 0;                                                    \
-	if (var == 0)                                                             \
-	var = WaitEventExtensionNew(name)
+	static uint32 var##_known = 0;                                            \
+	const uint32 var = kvlsm_wait_event(&var##_known, name)
 #else
 #define KVLSM_WAIT_EVENT(var, name) const uint32 var = PG_WAIT_EXTENSION
+#endif
+
+/* written before a declaration: since 18 it may not stand behind */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* in just this mode */
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_lock_held(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define kvlsm_lock_held(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define kvlsm_name_list(string) stringToQualifiedNameList((string), NULL)
+#else
+#define kvlsm_name_list(string) stringToQualifiedNameList(string)
+#endif
+
+/* the path of a whole foreign table, in no order */
+#if PG_VERSION_NUM >= 180000
+#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
+	create_foreignscan_path((root), (rel), NULL, (rel)->rows, 0, (startup),   \
+							(total), NIL, (rel)->lateral_relids, NULL, NIL,   \
+							NIL)
+#elif PG_VERSION_NUM >= 170000
+#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
+	create_foreignscan_path((root), (rel), NULL, (rel)->rows, (startup),      \
+							(total), NIL, (rel)->lateral_relids, NULL, NIL,   \
+							NIL)
+#else
+#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
+	create_foreignscan_path((root), (rel), NULL, (rel)->rows, (startup),      \
+							(total), NIL, (rel)->lateral_relids, NULL, NIL)
 #endif
 
 /* replication slots */

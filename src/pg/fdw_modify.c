@@ -16,7 +16,6 @@
  */
 #include "fdw.h"
 
-#include "access/sysattr.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"

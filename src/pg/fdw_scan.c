@@ -11,8 +11,8 @@
  */
 #include "fdw.h"
 
-#include "access/table.h"
-#include "commands/explain.h"
+#include "access/sysattr.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/cost.h"
@@ -103,10 +103,7 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 				   rel->baserestrictcost.per_tuple;
 	Cost total = startup + seq_page_cost * rel->pages + per_row * rel->tuples;
 
-	add_path(rel,
-			 (Path *) create_foreignscan_path(root, rel, NULL, rel->rows,
-											  startup, total, NIL,
-											  rel->lateral_relids, NULL, NIL));
+	add_path(rel, (Path *) kvlsm_foreignscan_path(root, rel, startup, total));
 }
 
 /*

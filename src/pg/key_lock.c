@@ -11,6 +11,7 @@
 #include "kvlsm.h"
 
 #include "common/hashfn.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "storage/lock.h"
@@ -79,7 +80,7 @@ kvlsm_lock_key_to_modify(KvSlice key)
 		return;
 	}
 	set_key_tag(&key_tag, key);
-	if (LockHeldByMe(&key_tag, ExclusiveLock))
+	if (kvlsm_lock_held(&key_tag, ExclusiveLock))
 		return;
 	(void) LockAcquire(&store_tag, RowExclusiveLock, false, false);
 	(void) LockAcquire(&key_tag, ExclusiveLock, false, false);

@@ -55,7 +55,7 @@ check_batch_bytes(size_t bytes)
 }
 
 /* The message is constant; what is wrong where stands in the detail. */
-static void bad_item(int item, const char *what) pg_attribute_noreturn();
+pg_noreturn static void bad_item(int item, const char *what);
 static void
 bad_item(int item, const char *what)
 {

@@ -238,7 +238,7 @@ kvlsm_value_jsonb(KvSlice stored)
 			int room = pg_b64_enc_len((int) payload.len);
 
 			scalar.val.string.val = palloc(room + 1);
-			scalar.val.string.len = pg_b64_encode(payload.data,
+			scalar.val.string.len = pg_b64_encode((const void *) payload.data,
 												  (int) payload.len,
 												  scalar.val.string.val, room);
 		}

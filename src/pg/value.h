@@ -53,6 +53,6 @@ Datum kvlsm_key_bytea(KvSlice key);
 /* When a value put now with this ttl expires: 22023 if not in the future. */
 int64 kvlsm_expires_at(Interval *ttl);
 
-void kvlsm_error_null(const char *what) pg_attribute_noreturn();
+pg_noreturn void kvlsm_error_null(const char *what);
 
 #endif /* KVLSM_VALUE_H */
