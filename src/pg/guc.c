@@ -3,7 +3,7 @@
  * guc.c - the settings.
  *
  * Sizes of shared memory are fixed at server start; delays may be reloaded.
- * docs/config.md describes each for users.  Only defined when preloaded.
+ * docs/operations.md describes each for users.  Only defined when preloaded.
  */
 #include "kvlsm.h"
 

@@ -18,6 +18,7 @@
 #include "storage/proc.h"
 #include "utils/snapshot.h"
 
+#include "compat.h"
 #include "engine/kv_engine.h"
 #include "engine/kv_env.h"
 
@@ -61,14 +62,15 @@ typedef enum KvlsmPhase
 	KVLSM_REFUSED		/* the store could not be opened: info.reason */
 } KvlsmPhase;
 
-/* About the store and its start; under kvlsm_info_lock(). */
+/* About the store and its start; under kvlsm_info_lock(), but for the pids. */
 typedef struct KvlsmInfo
 {
 	KvStatus status; /* why it was refused, or is read-only; else KV_OK */
 	char reason[384];
 	char hint[256];
-	char slot_error[256];					   /* why there is no slot */
-	int worker_pid, keeper_pid, compactor_pid; /* 0: not running */
+	char slot_error[256]; /* why there is no slot */
+	/* each stored by its process, at once; 0: not running */
+	int worker_pid, keeper_pid, compactor_pid;
 	/* the last recovery */
 	uint32 files, wal_segments;
 	uint64 wal_records, replayed;
@@ -162,16 +164,16 @@ void kvlsm_stop(const char *name); /* waits or dies; never raises */
 #endif
 
 /* ---- errors.c: the one table KvStatus -> SQLSTATE */
-void kvlsm_ereport(KvStatus status, const KvError *err) pg_attribute_noreturn();
+pg_noreturn void kvlsm_ereport(KvStatus status, const KvError *err);
 static inline void
 kvlsm_check(KvStatus status, const KvError *err)
 {
 	if (unlikely(status != KV_OK))
 		kvlsm_ereport(status, err);
 }
-void kvlsm_error_not_preloaded(void) pg_attribute_noreturn();
+pg_noreturn void kvlsm_error_not_preloaded(void);
 /* Why the store cannot be used, or (writing) cannot be written. */
-void kvlsm_error_not_ready(bool writing) pg_attribute_noreturn();
+pg_noreturn void kvlsm_error_not_ready(bool writing);
 
 /* ---- access.c: may this process use the engine now? */
 /*
@@ -191,7 +193,7 @@ void kvlsm_reset(void);
 /* The engine if it can be used right now, else NULL; never raises. */
 KvDb *kvlsm_db_if_ready(void);
 /*
- * Waits for room after KV_STALLED (*started_ms: 0 at the first call).
+ * Waits for room after KV_STALLED (*started: 0 at the first call).
  * Interruptible; 53000 after kvlsm.stall_timeout.
  */
 void kvlsm_wait_for_room(TimestampTz *started);
@@ -207,6 +209,8 @@ void kvlsm_register_workers(void);
 void kvlsm_worker_setup(Latch *volatile *latch, int *pid);
 /* Sleeps until the latch is set; then interrupts and SIGHUP are served. */
 void kvlsm_worker_sleep(long timeout_ms);
+/* After an error was caught: there is no transaction whose end would do it. */
+void kvlsm_worker_clean_up(void);
 
 /* ---- rmgr.c: records in PostgreSQL's WAL */
 #define KVLSM_RMGR_ID	  RM_EXPERIMENTAL_ID
@@ -245,8 +249,9 @@ XLogRecPtr kvlsm_log_file_piece(uint64 file_no, uint64 offset,
 
 /* ---- applier.c: batches out of PostgreSQL's WAL into the engine */
 /*
- * From from_lsn to end_lsn.  Called by the worker in recovery.  False with
- * err filled if a needed segment is gone or a record cannot be applied.
+ * From from_lsn to end_lsn; *records: how many were ours.  Called by the
+ * worker in recovery.  KV_CORRUPT if a needed segment is gone, else what
+ * kept a record from being read or applied.
  */
 KvStatus kvlsm_apply(KvDb *db, XLogRecPtr from_lsn, XLogRecPtr end_lsn,
 					 uint64 *records, KvError *err);
@@ -301,7 +306,6 @@ void kvlsm_forget_key_locks(void); /* at the end of a (sub)transaction */
 /* ---- store.c: foreign tables <-> store ids */
 typedef struct KvlsmStore
 {
-	Oid relid;
 	uint32 id; /* 0: has no data yet (nothing was ever written) */
 } KvlsmStore;
 typedef enum KvlsmAccess
@@ -318,6 +322,8 @@ typedef enum KvlsmAccess
 void kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store);
 /* Without privilege checks: for the foreign table, which has its own. */
 void kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store);
-void kvlsm_install_hooks(void); /* object access: DROP */
+
+/* ---- store_map.c (the rest of it: store_map.h) */
+void kvlsm_install_hooks(void); /* object access: CREATE, DROP */
 
 #endif /* KVLSM_H */

@@ -2,10 +2,10 @@
 /*
  * rmgr.c - kvlsm's records in PostgreSQL's WAL.
  *
- * Redo keeps the WAL it starts from and wakes the engine worker: the applier reads the records
- * once recovery is over (applier.c), so that nothing here can stop a server
- * from starting.  The inserting functions run in backends, in PRE_COMMIT;
- * the transaction's id is the record's xl_xid.
+ * Redo keeps the WAL it starts from and does nothing else: the applier reads
+ * the records once recovery is over (applier.c), so that nothing here can
+ * stop a server from starting.  The inserting functions run in backends, in
+ * PRE_COMMIT; the transaction's id is the record's xl_xid.
  */
 #include "kvlsm.h"
 
@@ -17,15 +17,11 @@
 #include "access/xloginsert.h"
 #include "access/xlogrecovery.h"
 #include "compat.h"
-#include "storage/latch.h"
 
+/* The engine worker does not run yet: it starts when recovery is over. */
 static void
 redo(XLogReaderState *record)
 {
-	Latch *latch = kvlsm_shared != NULL ? kvlsm_shared->worker_latch : NULL;
-
-	if (latch != NULL)
-		SetLatch(latch);
 }
 
 static void

@@ -37,7 +37,6 @@ kvlsm_shmem_request(void)
 							   err.message)));
 	RequestAddinShmemSpace(control_bytes(kv_shared_bytes(&config)));
 	RequestAddinShmemSpace(kvlsm_clock_bytes());
-	RequestAddinShmemSpace(kvlsm_clock_bytes());
 	RequestNamedLWLockTranche("kvlsm", KV_LOCK_COUNT + 1);
 #ifdef KVLSM_TESTING
 	RequestAddinShmemSpace(kvlsm_stop_shmem_bytes());
@@ -73,7 +72,6 @@ kvlsm_shmem_startup(void)
 		pg_atomic_init_u64(&kvlsm_shared->backup_hint_ms, 0);
 		kv_shared_init(kvlsm_engine_region(), &config);
 	}
-	kvlsm_clock_startup();
 	kvlsm_clock_startup();
 #ifdef KVLSM_TESTING
 	kvlsm_stop_shmem_init();

@@ -138,8 +138,7 @@ resolve_default(LOCKMODE mode)
 
 	if (stores == NULL)
 		init_cache();
-	name =
-		makeRangeVarFromNameList(stringToQualifiedNameList(kvlsm_default_store));
+	name = makeRangeVarFromNameList(kvlsm_name_list(kvlsm_default_store));
 	relid = RangeVarGetRelid(name, mode, true);
 	if (!OidIsValid(relid))
 		ereport(ERROR,
@@ -277,7 +276,6 @@ kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 	else
 		check_may_read();
 	find_id(entry, access != KVLSM_READ);
-	store->relid = relid;
 	store->id = entry->id;
 }
 
@@ -291,7 +289,6 @@ kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store)
 	else
 		check_may_read();
 	find_id(entry, for_write);
-	store->relid = relid;
 	store->id = entry->id;
 }
 
