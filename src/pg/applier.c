@@ -103,6 +103,25 @@ read_error(Applier *a, const char *message, KvError *err)
 					  message != NULL ? message : "no valid record");
 }
 
+/*
+ * What the WAL reader raised.  A segment that is gone or cut short does not
+ * come back; after anything else the next attempt may succeed.
+ */
+static KvStatus
+raised_error(Applier *a, const ErrorData *edata, KvError *err)
+{
+	switch (edata->sqlerrcode)
+	{
+	case ERRCODE_UNDEFINED_FILE:
+	case ERRCODE_DATA_CORRUPTED:
+		return read_error(a, edata->message, err);
+	case ERRCODE_OUT_OF_MEMORY:
+		return kv_fail(err, KV_NO_MEMORY, "%s", edata->message);
+	default:
+		return kv_fail(err, KV_IO_ERROR, "%s", edata->message);
+	}
+}
+
 /* May raise what the WAL reader raises. */
 static KvStatus
 apply_all(Applier *a, KvError *err)
@@ -179,11 +198,10 @@ kvlsm_apply(KvDb *db, XLogRecPtr from_lsn, XLogRecPtr end_lsn, uint64 *records,
 	{
 		ErrorData *edata;
 
-		/* a missing segment is raised by segment_open */
 		MemoryContextSwitchTo(outer);
 		edata = CopyErrorData();
 		FlushErrorState();
-		status = read_error(&a, edata->message, err);
+		status = raised_error(&a, edata, err);
 		FreeErrorData(edata);
 	}
 	PG_END_TRY();

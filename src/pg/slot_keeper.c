@@ -175,9 +175,7 @@ do_round_safely(void)
 			EmitErrorReport(); /* once, not every few seconds */
 		strlcpy(last_error, edata->message, sizeof(last_error));
 		FlushErrorState();
-		LWLockReleaseAll();
-		ConditionVariableCancelSleep();
-		pgstat_report_wait_end();
+		kvlsm_worker_clean_up();
 		if (MyReplicationSlot != NULL)
 			ReplicationSlotRelease();
 		if (pg_atomic_read_u32(&kvlsm_shared->slot_state) != KVLSM_SLOT_PRESENT)

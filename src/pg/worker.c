@@ -21,6 +21,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -124,6 +125,15 @@ kvlsm_worker_sleep(long timeout_ms)
 		ProcessConfigFile(PGC_SIGHUP);
 		reloads++;
 	}
+}
+
+void
+kvlsm_worker_clean_up(void)
+{
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	AtEOXact_Files(false);
 }
 
 /* ---- mode */
@@ -423,8 +433,7 @@ open_store(void)
 		edata = CopyErrorData();
 		EmitErrorReport();
 		FlushErrorState();
-		LWLockReleaseAll();
-		ConditionVariableCancelSleep();
+		kvlsm_worker_clean_up();
 		status = kv_fail(&err, KV_IO_ERROR, "%s", edata->message);
 		FreeErrorData(edata);
 	}
