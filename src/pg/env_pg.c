@@ -551,10 +551,11 @@ kvlsm_env(void)
 static KvStatus
 lock_folder(KvError *err)
 {
-	static int fd = -1;
+	static bool locked = false;
 	int tries;
+	int fd;
 
-	if (fd >= 0)
+	if (locked)
 		return KV_OK;
 	fd = open(KVLSM_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -562,19 +563,19 @@ lock_folder(KvError *err)
 	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++)
 	{
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return KV_OK; /* a file system without such locks */
+			break; /* a file system without such locks */
 		if (tries == 50)
 		{
 			close(fd);
-			fd = -1;
 			return kv_fail(err, KV_FOREIGN,
 						   "directory \"%s\" is in use by a worker of another "
 						   "server; end that server first",
 						   KVLSM_DIR);
 		}
 		pg_usleep(100000L);
-		CHECK_FOR_INTERRUPTS();
 	}
+	ReserveExternalFD();
+	locked = true;
 	return KV_OK;
 }
 
