@@ -10,7 +10,8 @@
 #include "engine/mem/ordered.h"
 
 /* Rounds of waiting for a node after which a caller may look at the clock. */
-#define MAX_SPINS (1 << 20)
+#define MAX_SPINS	 (1 << 20)
+#define PREFETCH_RUN 8 /* entries, a power of two */
 
 static inline void
 pause_briefly(void)
@@ -376,6 +377,29 @@ kv_ordered_seek(const KvMem *mem, uint64_t generation, KvTarget *target,
 	return KV_RETRY;
 }
 
+/*
+ * A scan's entries lie anywhere.  They are fetched eight at a time, because
+ * the address translations of prefetches overlap only when these stand close
+ * together.
+ */
+static inline void
+prefetch_ahead(const KvMem *mem, const KvNode *node, int count, int pos,
+			   bool backward)
+{
+	int done = backward ? count - 1 - pos : pos; /* in this leaf */
+	int from = done == 0 ? 1 : done + PREFETCH_RUN;
+	int i;
+
+	if (done % PREFETCH_RUN != 0)
+		return;
+	for (i = from; i < done + 2 * PREFETCH_RUN && i < count; i++)
+	{
+		int slot = backward ? count - 1 - i : i;
+
+		prefetch_entry(mem, (uint32_t) kv_acquire64(&node->slot[slot]));
+	}
+}
+
 KvLook
 kv_ordered_step(const KvMem *mem, KvCursor *cursor, bool backward)
 {
@@ -385,13 +409,7 @@ kv_ordered_step(const KvMem *mem, KvCursor *cursor, bool backward)
 	if (!node_same(node, cursor->version) ||
 		cursor->pos >= kv_shape_count(shape))
 		return KV_LOOK_CHANGED;
-	/* A scan's entries lie anywhere: the one after the next on its way. */
-	if (!backward && cursor->pos + 3 < kv_shape_count(shape))
-		prefetch_entry(mem,
-					   (uint32_t) kv_acquire64(&node->slot[cursor->pos + 3]));
-	else if (backward && cursor->pos >= 3)
-		prefetch_entry(mem,
-					   (uint32_t) kv_acquire64(&node->slot[cursor->pos - 3]));
+	prefetch_ahead(mem, node, kv_shape_count(shape), cursor->pos, backward);
 	if (!backward)
 		return stand_at(mem, cursor->leaf, cursor->version, shape,
 						cursor->pos + 1, cursor);
