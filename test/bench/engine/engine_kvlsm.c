@@ -170,6 +170,9 @@ engine_open(const BenchConfig *config)
 	if (pthread_create(&worker, NULL, run_worker, NULL) != 0 ||
 		pthread_create(&compactor, NULL, run_compactor, NULL) != 0)
 		bench_die("open", "no thread");
+	/* for "perf report --sort comm,symbol" */
+	(void) pthread_setname_np(worker, "kv-worker");
+	(void) pthread_setname_np(compactor, "kv-compactor");
 }
 
 void

@@ -15,10 +15,6 @@
 
 #include "bench.h"
 
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
-
 void
 bench_die(const char *what, const char *why)
 {
@@ -113,7 +109,7 @@ uint64_t
 bench_ticks(void)
 {
 #if defined(__x86_64__)
-	return __rdtsc();
+	return __builtin_ia32_rdtsc();
 #else
 	struct timespec ts;
 
