@@ -21,6 +21,7 @@ demo=
 pg=
 web=
 loaded=0
+running=
 
 # ---------------------------------------------------------------------------
 # What the user sees
@@ -54,18 +55,22 @@ mebibytes() {
 
 # One line a step: what it is, a dot a second, how long it took.
 step() {
-	local what=$1 from pid rc=0 tick=0
+	local what=$1 from rc=0 tick=0
 	shift
 	printf '  %-46s ' "$what"
 	from=$(now_ms)
+	# A process group of its own, which Ctrl-C can end as a whole.
+	set -m
 	"$@" >>"$demo/demo.log" 2>&1 </dev/null &
-	pid=$!
-	while kill -0 "$pid" 2>/dev/null; do
+	running=$!
+	set +m
+	while kill -0 "$running" 2>/dev/null; do
 		sleep 0.1
 		tick=$((tick + 1))
 		[ $((tick % 10)) -ne 0 ] || printf '.'
 	done
-	wait "$pid" || rc=$?
+	wait "$running" || rc=$?
+	running=
 	took=$(($(now_ms) - from))
 	if [ $rc -ne 0 ]; then
 		printf ' failed\n\n'
@@ -157,6 +162,7 @@ remove_all() {
 
 # However it ends, nothing is left running unless the tour was completed.
 ended() {
+	[ -z "$running" ] || kill -- "-$running" 2>/dev/null
 	[ "$complete" = yes ] || [ ! -d "$demo" ] || {
 		stop_all
 		kv_say "stopped; its files are in $(shown_path), make demo-stop" \
@@ -258,8 +264,8 @@ sql_tour() {
 	title "A store, a key, a value"
 	show "psql -c 'CREATE EXTENSION kvlsm'"
 	show "psql -Atc \"SELECT kv_create_store('kv')\""
-	show "psql -Atc \"SELECT kv_put('hello', 'world')\""
-	show "psql -Atc \"SELECT kv_get('hello')\""
+	show "psql -Atc \"SELECT kv_put('greeting', 'hello, world')\""
+	show "psql -Atc \"SELECT kv_get('greeting')\""
 }
 
 load_tour() {
@@ -307,7 +313,9 @@ http_tour() {
 	show "curl -H \"\$AUTH\" -H \"\$JSON\" \$URL/kv/batch-put -d '{\"items\":[{\"key\":\"t:1\",\"value\":1},{\"key\":\"t:2\",\"value\":null}]}'"
 	show "curl -H \"\$AUTH\" \"\$URL/kv/range?prefix=t:\""
 	show "curl -H \"\$AUTH\" -X DELETE \$URL/kv/delete/t:1"
+	kv_say "  # deleted: status 404"
 	show "curl -H \"\$AUTH\" \$URL/kv/read/t:1"
+	kv_say "  # without the token: status 401"
 	show "curl \$URL/kv/read/t:2"
 }
 
@@ -355,12 +363,12 @@ figures() {
 		"for $(mebibytes "$(stat -c %s "$demo/packages.tsv")") of data"
 	kv_say "  recovery   $(seconds "$(cat "$demo/recovery_ms")") from start to" \
 		"the first kv_get after kill -9;" \
-		"of these kvlsm took $(sed 's/.*opened in \([0-9]* ms\).*/\1/' \
-			"$demo/opened")"
+		"$(sed 's/.*opened in \([0-9]* ms\).*/\1/' "$demo/opened") of it" \
+		"kvlsm's, the rest PostgreSQL's"
 }
 
 farewell() {
-	title "Go on with"
+	title "Go on with (in this directory; the token lasts an hour)"
 	kv_say "  psql -h $(kv_cluster_socket "$pg") -U postgres"
 	kv_say "  TOKEN=\$(docs/http/make-token.sh .demo/http/conf/jwt kv_writer)"
 	kv_say "  curl -H \"Authorization: Bearer \$TOKEN\" $URL/kv/read/bash"

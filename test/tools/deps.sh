@@ -17,6 +17,7 @@ POSTGREST_VERSION=12.0.2-2
 log=$KV_ROOT/.build/deps.log
 want=()
 tmp=
+interrupted=
 
 sudo_run() {
 	if [ "$(id -u)" -eq 0 ]; then
@@ -108,17 +109,27 @@ unguard_services() {
 	tmp=
 }
 
+# How far apt-get is, as far as the log tells: each package is unpacked and
+# set up.
+percentage() {
+	awk '/ newly installed, / { n = $0
+			sub(/ newly installed.*/, "", n); sub(/.* /, "", n) }
+		/^(Unpacking|Setting up) / { done++ }
+		END { if (n > 0) printf "%d %%: ", 50 * done / n }' "$log"
+}
+
 # Run CMD with its output in the log and show, every five seconds, how far
 # it is.
 logged() {
 	local start=$SECONDS pid rc=0
-	"$@" </dev/null >>"$log" 2>&1 &
+	"$@" </dev/null >"$log" 2>&1 &
 	pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		if [ $((SECONDS - start)) -ge 5 ]; then
 			start=$SECONDS
-			kv_say "deps: $SECONDS s: $(tail -n 1 "$log" | cut -c1-60)"
+			kv_say "deps: $SECONDS s: $(percentage)$(tail -n 1 "$log" |
+				cut -c1-55)"
 		fi
 	done
 	wait "$pid" || rc=$?
@@ -136,19 +147,30 @@ install_packages() {
 	# A password is asked for here, where it can be seen.
 	[ "$(id -u)" -eq 0 ] || { have sudo && sudo -v; } ||
 		kv_die "root or sudo is needed to install: ${want[*]}"
-	kv_say "deps: installing ${want[*]} (log: $log)"
+	kv_say "deps: installing ${want[*]}; on a fresh machine this takes" \
+		"minutes (log: $log)"
 	guard_services
 	trap unguard_services EXIT
-	trap 'exit 1' INT TERM
+	# apt-get runs in the background, where Ctrl-C does not reach it; were
+	# it left alone, services would be started after all.
+	trap 'interrupted=yes; kv_say "deps: apt-get has to finish first"' \
+		INT TERM HUP
 	# Stale package lists are the usual reason for a failure, so they are
 	# fetched first; without network the lists at hand may still do.
-	logged sudo_run apt-get -q -o DPkg::Lock::Timeout=300 update || true
-	kv_say "deps: package lists read"
+	if logged sudo_run apt-get -q -o DPkg::Lock::Timeout=300 update; then
+		[ -z "$interrupted" ] || exit 130
+		kv_say "deps: package lists read"
+	else
+		kv_say "deps: apt-get update failed, trying with the lists at hand:"
+		tail -n 3 "$log"
+	fi
 	if ! logged apt_install "${want[@]}"; then
 		tail -n 20 "$log" >&2
 		kv_die "apt-get install ${want[*]} failed"
 	fi
 	unguard_services
+	[ -z "$interrupted" ] || exit 130
+	trap - INT TERM HUP
 	kv_say "deps: packages installed"
 }
 
