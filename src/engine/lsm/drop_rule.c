@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * drop_rule.c - what compaction does with each version of a key.
+ * drop_rule.c - what flush and compaction do with each version of a key.
  *
- * Called by the compactor for every entry of its inputs.  Pure: no I/O, no
- * shared state.  Versions of one key come newest first and all of them that
- * the inputs have; versions above the inputs are newer than all of these,
- * those below are older.
+ * Called by the worker for every entry of a memtable and by the compactor for
+ * every entry of its inputs.  Pure: no I/O, no shared state.  Versions of one
+ * key come newest first, and all of them that the inputs have; versions above
+ * the inputs are newer than all of these, those below are older.
  */
 #include "engine/lsm/drop_rule.h"
 
@@ -17,6 +17,8 @@ kv_drop_decide(KvDropKey *key, const KvHorizon *horizon, const KvEntry *entry,
 {
 	bool seen_by_all, dead;
 
+	KV_ASSERT(state != KV_XACT_UNKNOWN);
+	KV_ASSERT(entry->kind >= KV_KIND_PUT && entry->kind <= KV_KIND_PUT_EXPIRING);
 	if (key->store_dropped)
 		return KV_DROP;
 	/* whoever could see it sees a newer version, which hides it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * drop_rule.h - what compaction does with each version of a key.
+ * drop_rule.h - what flush and compaction do with each version of a key.
  *
  * The only place that decides it, as a pure function; its truth table is
  * test/unit/drop_rule_test.c.
@@ -22,7 +22,7 @@ typedef enum KvDropVerdict
 typedef struct KvDropKey
 {
 	bool store_dropped; /* every snapshot sees that its store is gone */
-	bool data_below;	/* older data may lie below the compaction's output */
+	bool data_below;	/* older data may lie below the output */
 	bool shadowed;		/* a version that every snapshot sees came by */
 	bool kept;			/* a version was kept */
 } KvDropKey;

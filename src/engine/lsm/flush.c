@@ -3,9 +3,14 @@
  * flush.c - a memtable becomes a file in L0.
  *
  * Worker only.  Order: states read, host's log flushed, file written, synced
- * and linked, edit logged, version published, memtable free.
+ * and linked, edit logged, version published, memtable free.  What happens
+ * to a version is decided by drop_rule.c; there is always data below.
  */
 #include "engine/lsm/db_internal.h"
+#include "engine/lsm/drop_rule.h"
+#include "engine/sst/sst_buffer.h"
+
+#define MAX_DOUBTS 256 /* transactions in doubt that one file may name */
 
 typedef struct Flush
 {
@@ -13,11 +18,11 @@ typedef struct Flush
 	KvHorizon horizon;
 	KvTableOut out;
 	bool open;
-	uint64_t doubts[256]; /* xids in doubt that went into the file */
+	uint64_t doubts[MAX_DOUBTS]; /* xids in doubt that went into the file */
 	uint32_t n_doubts;
-	char *last_key; /* of the newest version that everyone sees */
-	size_t last_len, last_cap;
-	bool have_last;
+	KvBuffer key; /* whose versions are coming by */
+	bool has_key;
+	KvDropKey rule;
 } Flush;
 
 static KvStatus
@@ -30,7 +35,7 @@ note_doubt(Flush *f, uint64_t xid, KvError *err)
 	for (i = 0; i < f->n_doubts; i++)
 		if (f->doubts[i] == xid)
 			return KV_OK;
-	if (f->n_doubts == 256)
+	if (f->n_doubts == MAX_DOUBTS)
 		return kv_fail(err, KV_STALLED, "too many transactions in doubt");
 	env->ops->lock(env, KV_LOCK_VERSION, true);
 	st = kv_doubt_add_locked(f->db, xid, KV_XACT_IN_DOUBT);
@@ -42,24 +47,15 @@ note_doubt(Flush *f, uint64_t xid, KvError *err)
 }
 
 static KvStatus
-remember_key(Flush *f, KvSlice key, KvError *err)
+start_key(Flush *f, KvSlice key, KvError *err)
 {
-	KvEnv *env = f->db->env;
-
-	if (f->last_cap < key.len)
-	{
-		char *p = env->ops->alloc(env, key.len + 64);
-
-		if (p == NULL)
-			return kv_fail(err, KV_NO_MEMORY, "out of memory");
-		if (f->last_key != NULL)
-			env->ops->free(env, f->last_key);
-		f->last_key = p;
-		f->last_cap = key.len + 64;
-	}
-	memcpy(f->last_key, key.data, key.len);
-	f->last_len = key.len;
-	f->have_last = true;
+	f->key.len = 0;
+	if (!kv_buffer_reserve(f->db->env, &f->key, key.len))
+		return kv_fail(err, KV_NO_MEMORY, "out of memory");
+	memcpy(f->key.data, key.data, key.len);
+	f->key.len = key.len;
+	f->has_key = true;
+	kv_drop_key_start(&f->rule, false, true);
 	return KV_OK;
 }
 
@@ -68,31 +64,29 @@ static KvStatus
 flush_entry(Flush *f, const KvEntry *entry, KvError *err)
 {
 	KvEntry e = *entry;
-	bool for_all = false;
-	KvStatus st;
+	KvDropVerdict verdict;
+	KvStatus st = KV_OK;
 
-	if (e.state == KV_XACT_ABORTED)
+	if (!f->has_key ||
+		!kv_slice_equal(e.key, kv_slice(f->key.data, f->key.len)))
+		st = start_key(f, e.key, err);
+	if (st != KV_OK)
+		return st;
+	verdict = kv_drop_decide(&f->rule, &f->horizon, &e, (KvXactState) e.state);
+	/* with data below, a csn is never given up, nor a tombstone dropped */
+	KV_ASSERT(verdict != KV_KEEP_BARE);
+	if (verdict == KV_DROP)
 		return KV_OK;
-	if (f->have_last &&
-		kv_slice_equal(e.key, kv_slice(f->last_key, f->last_len)))
-		return KV_OK; /* everyone sees a newer version */
-	if (e.xid == 0 || (e.state == KV_XACT_COMMITTED && e.xid < f->horizon.xid))
-	{
+	if (verdict == KV_KEEP_UNTAGGED)
 		e.xid = 0;
-		for_all = e.csn <= f->horizon.csn || KV_BUG(flush_forgets_snapshots);
-	}
-	else if (e.state != KV_XACT_COMMITTED)
-	{
-		st = KV_BUG(flush_forgets_doubts) ? KV_OK : note_doubt(f, e.xid, err);
-		if (st != KV_OK)
-			return st;
-	}
-	if (for_all)
-	{
-		st = remember_key(f, e.key, err);
-		if (st != KV_OK)
-			return st;
-	}
+	else if (e.xid != 0 && e.state != KV_XACT_COMMITTED &&
+			 !KV_BUG(flush_forgets_doubts))
+		st = note_doubt(f, e.xid, err);
+	if (st != KV_OK)
+		return st;
+	if (KV_BUG(flush_forgets_snapshots) &&
+		(e.xid == 0 || (e.state == KV_XACT_COMMITTED && e.xid < f->horizon.xid)))
+		f->rule.shadowed = true;
 	if (!f->open)
 	{
 		st = kv_table_out_open(f->db, &f->out, err);
@@ -137,7 +131,7 @@ publish_flush(Flush *f, uint32_t slot, uint32_t file_slot,
 	KvMemSlot *m = &s->mem[slot];
 	KvFileMeta *meta = &kv_file_at(db, file_slot)->meta;
 	KvVersionChange change = {0};
-	KvDoubt doubts[256];
+	KvDoubt doubts[MAX_DOUBTS];
 	KvEdit edit = {0};
 	uint32_t i;
 
@@ -161,6 +155,8 @@ publish_flush(Flush *f, uint32_t slot, uint32_t file_slot,
 	if (next != NULL)
 		edit.min_wal = atomic_load_explicit(&s->mem[next->slot].wal_no,
 											memory_order_relaxed);
+	/* in recovery, where next is NULL, a rolled back batch may be counted */
+	KV_ASSERT(next == NULL || edit.flushed_csn >= db->state.flushed_csn);
 	change.drop_generation = atomic_load_explicit(&m->generation,
 												  memory_order_relaxed);
 	return kv_commit_change(db, &edit, &change, err);
@@ -177,6 +173,9 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 	KvFileMeta meta;
 	KvStatus st;
 
+	KV_ASSERT(slot < s->config.memtables);
+	KV_ASSERT(slot != s->under_log_lock.active);
+	KV_ASSERT(next == NULL || next->slot != slot);
 	f.db = db;
 	env->ops->horizon(env, &f.horizon);
 	/* the states were read in kv_settle, before this */
@@ -192,8 +191,7 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 		st = kv_table_out_finish(db, &f.out, &meta, err);
 	else if (f.open)
 		kv_table_out_abort(db, &f.out);
-	if (f.last_key != NULL)
-		env->ops->free(env, f.last_key);
+	kv_buffer_free(env, &f.key);
 	if (st == KV_OK && f.open)
 	{
 		meta.has_doubt = f.n_doubts > 0;
@@ -209,11 +207,8 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 		atomic_fetch_add_explicit(&s->counters.flushed_bytes, meta.size,
 								  memory_order_relaxed);
 	atomic_fetch_add_explicit(&s->counters.flushes, 1, memory_order_relaxed);
-	atomic_store_explicit(&s->flushed_csn, db->state.flushed_csn,
-						  memory_order_relaxed);
 	atomic_store_explicit(&s->flushed_lsn, db->state.flushed_lsn,
 						  memory_order_relaxed);
-	atomic_store_explicit(&s->min_wal, db->state.min_wal, memory_order_relaxed);
 	db->sweep_wanted = true;
 	/* pairs with the acquire in free_mem_slot: readers have the new version */
 	atomic_store_explicit(&m->state, KV_MEM_FREE, memory_order_release);
