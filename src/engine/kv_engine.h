@@ -8,10 +8,16 @@
  * waits or exits: where room is missing a function returns KV_STALLED, and
  * the host waits for a kick (KV_KICK_WAITERS) in its own way and calls again.
  *
- * Roles.  One process at a time is the worker (kv_recover, kv_replay,
- * kv_open_for_use, kv_worker_step, kv_shutdown); one is the compactor
- * (kv_compact_step); every other process reads and writes.  Without worker
- * processes (tests, benchmarks) one thread may play all the roles.
+ * Roles.  One process at a time is the worker (kv_recover, kv_replay_*,
+ * kv_open_for_use, or kv_take_over; then kv_worker_step, kv_mark_host_log,
+ * kv_shutdown); one is the compactor (kv_compact_step, kv_compact_abandon);
+ * every other process reads and writes.  Without worker processes (tests,
+ * benchmarks) one thread may play all the roles.  A KvDb is used by one
+ * thread at a time.
+ *
+ * Any function may return KV_NO_MEMORY and the failures of the callbacks it
+ * needs (kv_env.h) besides those that are named; unless something else is
+ * said, a failure leaves the store as it was and the call may be repeated.
  */
 #ifndef KV_ENGINE_H
 #define KV_ENGINE_H
@@ -105,7 +111,11 @@ typedef struct KvRecovery
  * Reads CURRENT, MANIFEST and the kvlsm WAL into memtables.  Batches whose
  * transaction did not commit are dropped (env->xact_state must know them
  * all: KV_XACT_UNKNOWN is KV_CORRUPT).  KV_CORRUPT, KV_FOREIGN,
- * KV_UNSUPPORTED: refused, nothing in the folder was changed.
+ * KV_UNSUPPORTED: refused.  If CURRENT, the MANIFEST or a segment's header
+ * says so, nothing in the folder was changed; damage further inside a segment
+ * is met when a new MANIFEST is in place, and perhaps files with what stood
+ * before it: no segment is touched, so a second attempt ends the same way.
+ * After a failure the shared region is to be initialised before another.
  */
 KvStatus kv_recover(KvDb *db, const KvHost *host, KvRecovery *out,
 					KvError *err) KV_MUST_CHECK;
@@ -121,14 +131,15 @@ KvStatus kv_replay_file(KvDb *db, uint64_t file_no, uint64_t offset,
 KvStatus kv_replay_ingest(KvDb *db, uint64_t lsn, uint64_t xid, uint64_t csn,
 						  KvSlice payload, KvError *err) KV_MUST_CHECK;
 /*
- * Ends recovery: flushes what was replayed if needed, writes a new MANIFEST,
- * starts a new WAL segment, sweeps leftovers, sets KV_MODE_NORMAL.  lsn: the
- * host's log was replayed up to here.
+ * Ends recovery: flushes what was replayed, starts a new WAL segment, sweeps
+ * leftovers, sets KV_MODE_NORMAL.  lsn: the host's log was replayed up to
+ * here.  After a failure the mode is still KV_MODE_STARTING.
  */
 KvStatus kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err) KV_MUST_CHECK;
 /*
  * A worker that was restarted while the shared region lived on (not a
- * crash): takes over the files without recovering anything.
+ * crash): takes over the files without recovering anything.  KV_NOT_READY:
+ * its predecessor ended between two steps, only a restart helps.
  */
 KvStatus kv_take_over(KvDb *db, const KvHost *host, KvError *err) KV_MUST_CHECK;
 
@@ -156,7 +167,7 @@ KvStatus kv_worker_step(KvDb *db, KvWork *work, KvError *err) KV_MUST_CHECK;
  * Worker only.
  */
 KvStatus kv_mark_host_log(KvDb *db, KvError *err) KV_MUST_CHECK;
-/* Ring to files and sync only; anyone in a process without a worker. */
+/* Ring to files and sync only.  The worker, or where none runs, anyone. */
 KvStatus kv_sync_log(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Writes and syncs everything that is in memory to the WAL and closes. */
 KvStatus kv_shutdown(KvDb *db, KvError *err) KV_MUST_CHECK;
@@ -210,8 +221,9 @@ typedef struct KvWrite
 	/*
 	 * Called under KV_LOCK_LOG with the csn; logs the batch in the host's
 	 * log and returns the end LSN.  NULL: no host log.  May throw
-	 * (longjmp): nothing has been changed by then, and the host releases
-	 * KV_LOCK_LOG in its error recovery.
+	 * (longjmp): the csn is lost, which is harmless, nothing else has been
+	 * changed by then, and the host releases KV_LOCK_LOG in its error
+	 * recovery.
 	 */
 	uint64_t (*log_batch)(void *arg, uint64_t csn);
 	void *arg;
@@ -220,7 +232,8 @@ typedef struct KvWrite
 /*
  * Appends to ring and memtable.  KV_STALLED: no room now, nothing changed;
  * kicks the worker.  KV_NOT_READY, KV_TOO_LARGE.  Durable only after the
- * host's commit, or kv_sync_log.  *csn is the batch's.
+ * host's commit, or kv_sync_log.  *csn is the batch's.  Any process but the
+ * compactor; takes KV_LOCK_LOG.
  */
 KvStatus kv_write(KvDb *db, const KvWrite *write, uint64_t *csn,
 				  KvError *err) KV_MUST_CHECK;
@@ -236,10 +249,13 @@ void kv_note_xact(KvDb *db, uint64_t xid, bool committed);
 /* ---- ingest: a sorted run of any size becomes files, visible in one step */
 typedef struct KvIngest KvIngest;
 
-/* KV_STALLED if no file numbers are free. */
+/* KV_NO_MEMORY.  Close with kv_ingest_commit or kv_ingest_abort. */
 KvStatus kv_ingest_open(KvDb *db, uint64_t xid, KvIngest **ingest,
 						KvError *err) KV_MUST_CHECK;
-/* In key order, one version a key. */
+/*
+ * In key order, one version a key.  KV_STALLED: no file number is free;
+ * KV_FULL: no file slot.
+ */
 KvStatus kv_ingest_add(KvIngest *ingest, const KvEntry *entry,
 					   KvError *err) KV_MUST_CHECK;
 /* Files complete, synced, linked under their final names. */
@@ -255,9 +271,12 @@ KvStatus kv_ingest_read(KvIngest *ingest, uint32_t i, uint64_t off, void *buf,
 /* The reference record's payload, borrowed until commit or abort. */
 KvSlice kv_ingest_payload(KvIngest *ingest);
 /*
- * Rotates the memtable, assigns the csn, calls log_batch (which may throw),
- * publishes the files; all versions carry xid.  KV_STALLED as kv_write.  On
- * KV_OK the ingest is freed.
+ * Rotates the memtable, assigns the csn, calls log_batch, publishes the
+ * files; all versions carry xid.  KV_STALLED, KV_NOT_READY as kv_write: the
+ * ingest lives on and may be committed again.  On KV_OK it is freed.
+ *
+ * log_batch may throw as in KvWrite, but is called under KV_LOCK_VERSION too,
+ * which the host then has to release; kv_ingest_abort afterwards.
  */
 KvStatus kv_ingest_commit(KvDb *db, KvIngest *ingest,
 						  uint64_t (*log_batch)(void *arg, uint64_t csn),

@@ -30,6 +30,7 @@ kv_request_compact(KvDb *db)
 	ticket = atomic_fetch_add_explicit(&db->shared->compact_asked, 1,
 									   memory_order_acq_rel) +
 			 1;
+	KV_ASSERT((ticket & KV_TICKET_COMPACT) == 0);
 	db->env->ops->kick(db->env, KV_KICK_WORKER);
 	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
 	return ticket | KV_TICKET_COMPACT;

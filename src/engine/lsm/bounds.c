@@ -11,6 +11,7 @@
 void
 kv_set_bounds(KvFileMeta *meta, KvSlice smallest, KvSlice largest)
 {
+	KV_ASSERT(kv_slice_compare(smallest, largest) <= 0);
 	meta->smallest_len = (uint16_t) (smallest.len < KV_BOUND_BYTES
 										 ? smallest.len
 										 : KV_BOUND_BYTES);
@@ -27,6 +28,7 @@ after_largest(KvSlice key, const KvFileMeta *meta)
 {
 	KvSlice largest = kv_slice(meta->largest, meta->largest_len);
 
+	KV_ASSERT(meta->largest_len <= KV_BOUND_BYTES);
 	if (meta->largest_cut && kv_slice_has_prefix(key, largest))
 		return false;
 	return kv_slice_compare(key, largest) > 0;

@@ -59,19 +59,23 @@ typedef struct KvMemSlot
 /* ---- files */
 typedef enum KvFileState
 {
-	KV_FILE_FREE,	  /* slot unused */
-	KV_FILE_PENDING,  /* being written: meta private to its writer */
-	KV_FILE_LIVE,	  /* in the current version */
-	KV_FILE_OBSOLETE, /* in no version from obsolete_at on; not yet removed */
-	KV_FILE_DEAD	  /* OBSOLETE, and its pending add must never be logged */
+	KV_FILE_FREE,	 /* slot unused */
+	KV_FILE_PENDING, /* being written: meta private to its writer */
+	KV_FILE_LIVE,	 /* in the current version */
+	KV_FILE_OBSOLETE /* in no version from obsolete_at on; not yet removed */
 } KvFileState;
 
-/* state and flags: under KV_LOCK_VERSION.  meta: constant while not FREE. */
+/*
+ * state and compacting change under KV_LOCK_VERSION; whoever looks at them
+ * without it takes a hint, and looks again under it before acting on it.
+ * meta is its writer's while PENDING (of an ingested run: until the version
+ * that names it is published) and constant while LIVE or OBSOLETE.
+ */
 typedef struct KvFileSlot
 {
 	_Atomic uint32_t state;
-	bool compacting;
-	bool in_manifest;	  /* an edit that adds it is durable; worker only */
+	bool compacting;	  /* a job's input, or a run that the worker removes */
+	bool in_manifest;	  /* an edit that adds it is durable; the worker's */
 	uint64_t obsolete_at; /* version number; 0 while live */
 	KvFileMeta meta;
 } KvFileSlot;
@@ -177,14 +181,12 @@ typedef struct KvShared
 	KvMemSlot mem[KV_MAX_MEMTABLES];
 
 	/* written by the worker, read by anyone */
-	_Atomic uint64_t synced_lsn;	/* kvlsm WAL is synced up to here */
-	_Atomic uint64_t recovered_lsn; /* where the host's log is needed from */
-	_Atomic uint64_t flushed_lsn, flushed_csn, min_wal;
+	_Atomic uint64_t synced_lsn;		 /* kvlsm WAL is synced up to here */
+	_Atomic uint64_t flushed_lsn;		 /* up to here it is in SSTables */
 	_Atomic uint64_t wal_no, wal_length; /* current segment, for take-over */
-	_Atomic uint64_t manifest_no;
+	/* of new files; set before KV_MODE_NORMAL, whose release publishes them */
 	_Atomic uint32_t incarnation, timeline;
 	_Atomic uint64_t system_id;
-	_Atomic int64_t clock_us;
 
 	/* tickets: asked by anyone, done by the worker */
 	_Atomic uint64_t flush_asked, flush_done;
@@ -223,8 +225,6 @@ struct KvDb
 	/* worker only */
 	KvWalWriter *wal;
 	KvManifest *manifest;
-	uint64_t ring_pos; /* drained up to here */
-	uint64_t logged_settle_csn;
 	KvManifestState state; /* the MANIFEST's content */
 	KvHost host;
 	bool log_dirty;		   /* groups were written and not synced */
@@ -245,12 +245,6 @@ struct KvDb
 };
 
 /* ---- shared.c */
-static inline KvShared *
-kv_shared(const KvDb *db)
-{
-	return db->shared;
-}
-
 static inline KvMem *
 kv_mem_at(const KvDb *db, uint32_t slot)
 {
@@ -311,7 +305,6 @@ typedef struct KvVersionChange
 	uint32_t n_removes;
 	bool new_mem; /* put mem in front */
 	KvVersionMem mem;
-	bool restamp_mem;		  /* mem is the front one with another start_csn */
 	uint64_t drop_generation; /* this memtable leaves; 0: none */
 } KvVersionChange;
 
@@ -322,9 +315,10 @@ typedef struct KvVersionChange
 KvStatus kv_version_install_locked(KvDb *db,
 								   const KvVersionChange *change) KV_MUST_CHECK;
 bool kv_version_can_install_locked(KvDb *db);
-/* Reserves a file slot (FREE to PENDING).  Takes KV_LOCK_VERSION.  KV_FULL. */
+/* A file slot (FREE to PENDING).  Takes KV_LOCK_VERSION.  KV_FULL. */
 KvStatus kv_file_slot_reserve(KvDb *db, uint32_t *slot,
 							  KvError *err) KV_MUST_CHECK;
+/* PENDING or OBSOLETE to FREE.  Takes KV_LOCK_VERSION. */
 void kv_file_slot_release(KvDb *db, uint32_t slot);
 /* The oldest version number that any reader publishes; UINT64_MAX: none. */
 uint64_t kv_oldest_reader(KvDb *db);
@@ -405,19 +399,29 @@ KvStatus kv_commit_change(KvDb *db, const KvEdit *edit,
 						  KvError *err) KV_MUST_CHECK;
 /* The state as a whole, as the start of a new MANIFEST. */
 KvStatus kv_roll_manifest(KvDb *db, KvError *err) KV_MUST_CHECK;
+/*
+ * Ring to segments, and sync: on KV_OK every batch that was in the ring is
+ * durable.  After a failed write the next call goes on in a new segment; a
+ * failed sync stays: KV_IO_ERROR for ever.  Takes KV_LOCK_WAL_IO.
+ */
 KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Names the host's position in an idle WAL, if it moved by min_advance. */
 KvStatus kv_mark_log_position(KvDb *db, uint64_t min_advance,
 							  KvError *err) KV_MUST_CHECK;
+/* Asks the host about what is in doubt, in memtables and in files. */
 KvStatus kv_settle(KvDb *db, KvError *err) KV_MUST_CHECK;
+/* Drains and settles first.  KV_OK without *did: nothing waits. */
 KvStatus kv_flush_oldest(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
+/* KV_OK without *did: no job is done, or a reader is in the way just now. */
 KvStatus kv_install_job(KvDb *db, bool *did, KvError *err) KV_MUST_CHECK;
+/* Some of what can go; nothing while a backup runs. */
 KvStatus kv_remove_obsolete(KvDb *db, uint32_t *removed,
 							KvError *err) KV_MUST_CHECK;
 /* Appends to the MANIFEST (rolls it when it is poisoned or long) and to db->state. */
 KvStatus kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err) KV_MUST_CHECK;
 /* Adds of ingested files that no edit has yet. */
 KvStatus kv_log_pending_files(KvDb *db, KvError *err) KV_MUST_CHECK;
+/* Logs higher ceilings when half a block of numbers is left. */
 KvStatus kv_raise_ceilings(KvDb *db, KvError *err) KV_MUST_CHECK;
 
 /* ---- verify.c */

@@ -10,7 +10,7 @@
 
 #define KV_GROUP_BYTES (256 << 10)
 
-/* End of the newest record that the ring holds, and its lsn. */
+/* The lsn of the newest record that the ring holds; false: none is left. */
 static bool
 newest_record(KvDb *db, uint64_t *lsn)
 {
@@ -55,6 +55,8 @@ next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
 	KvError ignored;
 	KvStatus st;
 
+	KV_ASSERT(rec->type == KV_LOG_SWITCH);
+	KV_ASSERT(kv_wal_pending(db->wal) == 0);
 	/* nothing goes into a segment before the one before it is synced */
 	st = kv_wal_sync(db->wal, err);
 	if (st != KV_OK)
@@ -109,6 +111,7 @@ note_written(KvDb *db, uint64_t before)
 	KvShared *s = db->shared;
 	uint64_t length = kv_wal_length(db->wal);
 
+	KV_ASSERT(length >= before);
 	atomic_store_explicit(&s->wal_length, length, memory_order_relaxed);
 	if (length > before)
 		atomic_fetch_add_explicit(&s->counters.wal_bytes, length - before,
@@ -178,6 +181,8 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 	uint64_t lsn;
 	KvStatus st = KV_OK;
 
+	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_WAL_IO));
+	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_LOG));
 	if (db->wal == NULL)
 		st = continue_in_new_segment(db, err);
 	if (st != KV_OK)
@@ -198,7 +203,7 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 		if (st == KV_OK)
 		{
 			db->log_dirty = false;
-			/* pairs with kv_worker_step's caller: synced, then published */
+			/* pairs with the acquire in safe_lsn: synced, then published */
 			atomic_store_explicit(&s->synced_lsn, db->drained_lsn,
 								  memory_order_release);
 		}

@@ -90,6 +90,9 @@ kv_dropped_stores(KvDb *db, uint32_t **ids, uint32_t *n, KvError *err)
 		/* nobody but the host writes here; a stranger's key is not an id */
 		if (entry.key.len != KV_STORE_PREFIX + 5)
 			continue;
+		KV_ASSERT(*n == 0 ||
+				  (*ids)[*n - 1] <
+					  kv_load_be32(entry.key.data + KV_STORE_PREFIX + 1));
 		status = append_id(env, ids, n, &cap,
 						   kv_load_be32(entry.key.data + KV_STORE_PREFIX + 1),
 						   err);

@@ -17,6 +17,8 @@ kv_roll_manifest(KvDb *db, KvError *err)
 	uint64_t no;
 	KvStatus st;
 
+	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_LOG));
+	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_VERSION));
 	if (db->manifest != NULL)
 		kv_manifest_close(db->manifest);
 	db->manifest = NULL;
@@ -37,10 +39,10 @@ kv_roll_manifest(KvDb *db, KvError *err)
 	env->ops->unlock(env, KV_LOCK_WAL_IO);
 	if (st != KV_OK)
 		return st;
+	KV_ASSERT(no < db->state.file_no_ceiling);
 	db->manifest = m;
 	db->state.manifest_no = no;
 	db->sweep_wanted = true;
-	atomic_store_explicit(&s->manifest_no, no, memory_order_relaxed);
 	if (atomic_load_explicit(&s->next_file_no, memory_order_relaxed) <= no)
 		atomic_store_explicit(&s->next_file_no, no + 1, memory_order_relaxed);
 	atomic_store_explicit(&s->file_no_ceiling, db->state.file_no_ceiling,
@@ -54,6 +56,9 @@ kv_log_edit(KvDb *db, const KvEdit *edit, KvError *err)
 	/* once the edit is durable, remembering it must not fail */
 	KvStatus st = kv_manifest_prepare(db->env, &db->state, edit, err);
 
+	/* I/O follows: only the lock that says so may be held */
+	KV_ASSERT(!db->env->ops->lock_held(db->env, KV_LOCK_LOG));
+	KV_ASSERT(!db->env->ops->lock_held(db->env, KV_LOCK_VERSION));
 	if (st != KV_OK)
 		return st;
 	if (db->manifest == NULL ||
@@ -199,6 +204,11 @@ kv_raise_ceilings(KvDb *db, KvError *err)
 		edit.store_id_ceiling = next_store + KV_NUMBER_BLOCK;
 	if (edit.file_no_ceiling == 0 && edit.store_id_ceiling == 0)
 		return KV_OK;
+	/* a ceiling never sinks: numbers below it may be in use */
+	KV_ASSERT(edit.file_no_ceiling == 0 ||
+			  edit.file_no_ceiling > db->state.file_no_ceiling);
+	KV_ASSERT(edit.store_id_ceiling == 0 ||
+			  edit.store_id_ceiling > db->state.store_id_ceiling);
 	st = kv_log_edit(db, &edit, err);
 	if (st != KV_OK)
 		return st;

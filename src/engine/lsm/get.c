@@ -67,6 +67,7 @@ ask_file(GetState *g, uint32_t slot, KvSlice key, uint64_t hash, KvError *err)
 	KvSst *sst;
 	KvStatus st;
 
+	KV_ASSERT(slot < g->db->shared->config.max_files);
 	if (kv_key_before_file(key, meta) || kv_key_after_file(key, meta))
 		return KV_OK;
 	st = kv_table_open(g->db, slot, &sst, err);
@@ -115,6 +116,7 @@ first_candidate(KvDb *db, const KvVersion *v, int level, KvSlice key)
 {
 	uint32_t lo = v->level_start[level], hi = v->level_start[level + 1];
 
+	KV_ASSERT(level > 0 && level < KV_LEVELS && lo <= hi);
 	while (lo < hi)
 	{
 		uint32_t mid = lo + (hi - lo) / 2;

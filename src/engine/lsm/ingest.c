@@ -60,6 +60,7 @@ finish_file(KvIngest *g, KvError *err)
 	uint32_t slot;
 	KvStatus st;
 
+	KV_ASSERT(g->open && g->payload == NULL);
 	if (g->n == g->cap)
 	{
 		uint32_t cap = g->cap ? g->cap * 2 : 8;
@@ -124,6 +125,7 @@ kv_ingest_finish(KvIngest *g, KvError *err)
 	char *p;
 	KvStatus st;
 
+	KV_ASSERT(g->payload == NULL);
 	if (g->open)
 	{
 		st = finish_file(g, err);
@@ -213,8 +215,12 @@ kv_ingest_commit(KvDb *db, KvIngest *g,
 {
 	KvCounters *c = &db->shared->counters;
 	uint32_t i;
-	KvStatus st = kv_publish_run(db, g->xid, kv_ingest_payload(g), g->slots,
-								 g->n, log_batch, arg, csn, err);
+	KvStatus st;
+
+	KV_ASSERT(g->db == db);
+	KV_ASSERT(!g->open && g->payload != NULL); /* kv_ingest_finish */
+	st = kv_publish_run(db, g->xid, kv_ingest_payload(g), g->slots, g->n,
+						log_batch, arg, csn, err);
 
 	if (st != KV_OK)
 		return st;

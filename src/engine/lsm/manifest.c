@@ -24,6 +24,7 @@ struct KvManifest
 static KvStatus
 poison(KvManifest *m, KvStatus status, const KvError *why, KvError *err)
 {
+	KV_ASSERT(status != KV_OK && m->poison.status == KV_OK);
 	m->poison = *why;
 	m->poison.status = status;
 	m->poison.file_no = m->file_no;
@@ -167,6 +168,7 @@ kv_manifest_create(KvEnv *env, const KvIdentity *identity,
 	KvStatus status;
 
 	KV_ASSERT(ops->lock_held(env, KV_LOCK_WAL_IO));
+	KV_ASSERT(manifest_no != 0);
 	m = ops->alloc(env, sizeof(*m));
 	if (m == NULL)
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for a MANIFEST");

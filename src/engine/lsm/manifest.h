@@ -71,9 +71,9 @@ typedef struct KvEdit
 	uint64_t store_id_ceiling;
 	uint64_t csn_floor; /* the next csn is larger */
 	uint64_t runs_csn;	/* every ingested run up to it was named by an edit */
-	uint64_t wal_cut_no,
-		wal_cut_end;  /* recovery used that segment up to there */
-	int64_t clock_us; /* persisted monotone clock */
+	/* recovery used that segment up to there; no longer written or used */
+	uint64_t wal_cut_no, wal_cut_end;
+	int64_t clock_us;				/* persisted monotone clock */
 	uint32_t timeline, incarnation; /* of the recovery that wrote the edit */
 } KvEdit;
 

@@ -50,7 +50,7 @@ typedef enum KvManifestTag
 	KV_TAG_FILE_NO_CEILING = 8,
 	KV_TAG_STORE_ID_CEILING = 9,
 	KV_TAG_CSN_FLOOR = 10,
-	KV_TAG_WAL_CUT = 11,	 /* varint segment number, varint offset */
+	KV_TAG_WAL_CUT = 11, /* not written; varint segment number, varint offset */
 	KV_TAG_CLOCK_US = 12,	 /* varint of the zigzagged microseconds */
 	KV_TAG_TIMELINE = 13,	 /* varint */
 	KV_TAG_INCARNATION = 14, /* varint */

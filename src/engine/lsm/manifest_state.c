@@ -2,9 +2,9 @@
 /*
  * manifest_state.c - the sum of edits.
  *
- * No I/O.  The engine worker applies each edit to its state before it
- * appends it; loading a MANIFEST applies them all.  files is kept in the
- * order of file numbers.
+ * No I/O.  The engine worker prepares each edit (all that can fail), appends
+ * it to the MANIFEST, then applies it to its state; loading a MANIFEST
+ * applies them all.  files is kept in the order of file numbers.
  */
 #include <inttypes.h>
 
@@ -181,6 +181,9 @@ apply_add(KvManifestState *state, const KvFileMeta *meta)
 {
 	uint32_t at = lower_bound(state->files, state->n_files, meta->file_no);
 
+	KV_ASSERT(state->n_files < state->cap_files); /* kv_manifest_prepare */
+	KV_ASSERT(at == state->n_files ||
+			  state->files[at].file_no != meta->file_no);
 	memmove(state->files + at + 1, state->files + at,
 			(size_t) (state->n_files - at) * sizeof(*meta));
 	state->files[at] = *meta;
@@ -201,6 +204,7 @@ apply_doubt(KvManifestState *state, const KvDoubt *doubt)
 			return;
 		}
 	}
+	KV_ASSERT(state->n_doubts < state->cap_doubts);
 	state->doubts[state->n_doubts++] = *doubt;
 }
 

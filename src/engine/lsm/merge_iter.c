@@ -159,6 +159,7 @@ move_top(KvMerge *m)
 {
 	KvIter *top = m->heap[0].it;
 
+	KV_ASSERT(m->n_heap > 0 && top->valid);
 	top->err = m->base.err;
 	if (m->forward)
 		top->ops->next(top);
@@ -284,6 +285,7 @@ turn(KvMerge *m, bool forward)
 	KvEntry at = m->base.entry;
 	uint32_t i;
 
+	KV_ASSERT(m->n_heap > 0 && !is_bound(&shown->entry));
 	for (i = 0; i < m->n; i++)
 	{
 		KvIter *c = m->children[i];

@@ -51,8 +51,11 @@ remove_tables(KvDb *db, uint32_t *removed, KvError *err)
 				KV_FILE_OBSOLETE ||
 			f->obsolete_at > oldest)
 			continue;
+		KV_ASSERT(f->obsolete_at != 0);
 		if (!number_is_elsewhere(db, i, f->meta.file_no))
 		{
+			/* an edit has removed it, or never named it */
+			KV_ASSERT(f->meta.file_no != 0);
 			kv_file_name(name, KV_NAME_SST, f->meta.file_no);
 			st = env->ops->unlink(env, name, err);
 			if (st != KV_OK && st != KV_NOT_FOUND)

@@ -2,8 +2,8 @@
 /*
  * recover.c - opening the folder after whatever happened to it.
  *
- * Worker only.  Nothing in the folder is changed before it is clear that it
- * is ours, known and complete; nothing is removed before a new MANIFEST is
+ * Worker only.  Nothing in the folder is changed before all headers say that
+ * it is ours, known and complete; nothing is removed before a new MANIFEST is
  * durable.  A recovered WAL segment or MANIFEST is never appended to.
  */
 #include "engine/lsm/recover.h"
@@ -386,6 +386,8 @@ publish_files(KvDb *db, KvError *err)
 	uint32_t *slots, i;
 	KvStatus st = KV_OK;
 
+	KV_ASSERT(atomic_load_explicit(&s->current_version,
+								   memory_order_relaxed) == 0);
 	if (db->state.n_files > s->config.max_files)
 		return kv_fail(err, KV_FULL,
 					   "the store has %u files, more than the limit of %u",
@@ -457,6 +459,7 @@ kv_recover(KvDb *db, const KvHost *host, KvRecovery *out, KvError *err)
 	Recover r = {0};
 	KvStatus st;
 
+	KV_ASSERT(kv_mode(db) == KV_MODE_STARTING);
 	memset(out, 0, sizeof(*out));
 	r.db = db;
 	r.out = out;
@@ -481,8 +484,6 @@ kv_recover(KvDb *db, const KvHost *host, KvRecovery *out, KvError *err)
 		db->env->ops->free(db->env, r.segments);
 	out->files = db->state.n_files;
 	out->lsn = db->replayed_lsn;
-	atomic_store_explicit(&db->shared->recovered_lsn, out->lsn,
-						  memory_order_relaxed);
 	return st;
 }
 
@@ -613,6 +614,7 @@ kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 	uint64_t no;
 	KvStatus st;
 
+	KV_ASSERT(kv_mode(db) == KV_MODE_STARTING && db->wal == NULL);
 	if (lsn < db->replayed_lsn)
 		lsn = db->replayed_lsn;
 	st = kv_raise_ceilings(db, err);
@@ -637,9 +639,6 @@ kv_open_for_use(KvDb *db, uint64_t lsn, KvError *err)
 	db->drained_lsn = lsn;
 	atomic_store_explicit(&s->synced_lsn, lsn, memory_order_release);
 	atomic_store_explicit(&s->flushed_lsn, lsn, memory_order_relaxed);
-	atomic_store_explicit(&s->flushed_csn, db->replayed_csn,
-						  memory_order_relaxed);
-	atomic_store_explicit(&s->min_wal, no, memory_order_relaxed);
 	atomic_store_explicit(&s->published_csn, db->replayed_csn,
 						  memory_order_release);
 	kv_set_mode(db, KV_MODE_NORMAL, NULL);
@@ -676,6 +675,7 @@ kv_take_over(KvDb *db, const KvHost *host, KvError *err)
 	bool back;
 	KvStatus st;
 
+	KV_ASSERT(kv_mode(db) != KV_MODE_STARTING && db->wal == NULL);
 	db->host = *host;
 	db->identity = host->identity;
 	db->identity.incarnation = atomic_load_explicit(&s->incarnation,

@@ -36,6 +36,7 @@ kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
 	bool first = generation == 1;
 	KvStatus st;
 
+	KV_ASSERT(kv_mode(db) == KV_MODE_STARTING);
 	if (first)
 		slot = old;
 	m = &s->mem[slot];
@@ -229,6 +230,7 @@ add_run_file(KvDb *db, KvFileMeta *meta, const KvLogRecord *rec, KvError *err)
 		st = kv_file_slot_reserve(db, &slot, err);
 	if (st != KV_OK)
 		return st;
+	KV_ASSERT(rec->csn != 0); /* 0 says that it is no run */
 	meta->level = 0;
 	meta->run_csn = meta->min_csn = meta->max_csn = rec->csn;
 	meta->run_xid = meta->min_xid = meta->max_xid = 0;

@@ -50,6 +50,7 @@ stand_at_bound(KvRunIter *r, uint32_t file, Standing standing)
 	const KvFileMeta *meta = meta_of(r, file);
 	KvEntry *e = &r->base.entry;
 
+	KV_ASSERT(file < r->n && standing != AT_ENTRY);
 	r->at = file;
 	r->standing = standing;
 	r->base.valid = true;
@@ -346,6 +347,7 @@ kv_run_length(KvDb *db, const uint32_t *slots, uint32_t n)
 	uint64_t run_csn = kv_file_at(db, slots[0])->meta.run_csn;
 	uint32_t i = 1;
 
+	KV_ASSERT(n > 0);
 	if (run_csn != 0)
 		while (i < n && kv_file_at(db, slots[i])->meta.run_csn == run_csn)
 			i++;

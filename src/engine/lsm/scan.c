@@ -185,6 +185,8 @@ add_sources(KvScan *scan, const KvVersion *v, KvIter ***children,
 	status = add_memtables(scan, v, *children, n_children, err);
 	if (status == KV_OK)
 		status = add_files(scan, v, *children, n_children, err);
+	/* one place is left for the caller's own writes */
+	KV_ASSERT(*n_children <= v->n_mem + kv_level_count(v, 0) + KV_LEVELS);
 	return status;
 }
 
@@ -339,8 +341,10 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 {
 	KvStatus status;
 
+	KV_ASSERT(scan->positioned && !scan->reverse);
 	if (scan->on_returned)
 	{
+		KV_ASSERT(scan->merge->valid);
 		scan->merge->ops->next(scan->merge);
 		scan->on_returned = false;
 		count_move(scan);
@@ -397,6 +401,7 @@ collect_key(KvScan *scan, KvEntry *entry, bool *any, bool *live, KvError *err)
 {
 	KvIter *it = scan->merge;
 
+	KV_ASSERT(scan->positioned && scan->reverse);
 	*any = *live = false;
 	while (it->valid)
 	{
@@ -558,7 +563,10 @@ kv_scan_close(KvScan *scan)
 	KvScan **link = &db->scans;
 
 	while (*link != scan)
+	{
+		KV_ASSERT(*link != NULL);
 		link = &(*link)->next;
+	}
 	*link = scan->next;
 	drop_merge(scan);
 	if (scan->overlay != NULL)

@@ -17,6 +17,10 @@ kv_doubt_add_locked(KvDb *db, uint64_t xid, KvXactState state)
 	uint32_t i, free_at = n;
 
 	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_VERSION));
+	KV_ASSERT(n <= KV_MAX_DOUBTS);
+	KV_ASSERT(xid != 0); /* 0 marks a free place */
+	/* not on the list means committed */
+	KV_ASSERT(state == KV_XACT_IN_DOUBT || state == KV_XACT_ABORTED);
 	for (i = 0; i < n; i++)
 	{
 		uint64_t have = atomic_load_explicit(&s->doubts[i].xid,
@@ -34,7 +38,7 @@ kv_doubt_add_locked(KvDb *db, uint64_t xid, KvXactState state)
 	/* the state is there before the xid can be found */
 	atomic_store_explicit(&s->doubts[free_at].xid, xid, memory_order_release);
 	if (free_at == n)
-		/* pairs with the acquire in doubt_state */
+		/* pairs with the acquire in kv_listed_state */
 		atomic_store_explicit(&s->n_doubts, n + 1, memory_order_release);
 	return KV_OK;
 }
@@ -51,6 +55,7 @@ settle_memtable(KvDb *db, uint32_t slot)
 	KvXactState last_state = KV_XACT_IN_DOUBT;
 	KvMemBatch info;
 
+	KV_ASSERT(slot < db->shared->config.memtables);
 	while (kv_mem_next_batch(mem, &b, &info))
 	{
 		if (info.state == KV_XACT_IN_DOUBT)
@@ -138,6 +143,7 @@ remove_aborted_runs(KvDb *db, KvError *err)
 	edit.n_removes = logged;
 	change.removes = slots;
 	change.n_removes = n;
+	KV_ASSERT(logged <= n);
 	st = kv_commit_change(db, &edit, &change, err);
 	for (i = 0; st != KV_OK && i < n; i++)
 		kv_file_at(db, slots[i])->compacting = false;

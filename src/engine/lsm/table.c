@@ -32,6 +32,8 @@ kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
 	KvFile *file;
 	KvStatus st;
 
+	KV_ASSERT(slot < db->shared->config.max_files);
+	KV_ASSERT(meta->file_no != 0); /* 0 marks what is not open */
 	if (db->tables == NULL)
 	{
 		size_t n = db->shared->config.max_files * sizeof(KvOpenTable);
@@ -122,6 +124,8 @@ kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
 	char name[KV_NAME_MAX];
 	KvStatus st;
 
+	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_LOG));
+	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_VERSION));
 	memset(out, 0, sizeof(*out));
 	kv_cache_stats(&db->cache, &cache);
 	options.frame_bytes = (uint32_t) cache.frame_bytes;
@@ -168,6 +172,7 @@ kv_table_out_finish(KvDb *db, KvTableOut *out, KvFileMeta *meta, KvError *err)
 	KvSstSummary sum;
 	KvStatus st;
 
+	KV_ASSERT(out->builder != NULL && out->file != NULL);
 	kv_file_name(temp, KV_NAME_TEMP, out->file_no);
 	kv_file_name(name, KV_NAME_SST, out->file_no);
 	st = kv_sst_builder_finish(out->builder, &sum, err);

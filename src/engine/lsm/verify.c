@@ -146,6 +146,7 @@ check_content(Verify *v, const KvFileMeta *meta, KvSst *sst, KvError *err)
 	KvStatus status = kv_sst_iter(sst, CHUNK, &it, err);
 	bool outside = false;
 
+	KV_ASSERT(meta->level < KV_LEVELS);
 	if (status != KV_OK)
 		return status;
 	it->err = err;

@@ -52,6 +52,10 @@ kv_version_pin(KvDb *db, uint64_t number)
 	uint64_t old = atomic_load_explicit(&db->reader->pinned,
 										memory_order_relaxed);
 
+	/* under an acquired version, so that no moment is unprotected */
+	KV_ASSERT(number != 0);
+	KV_ASSERT(atomic_load_explicit(&db->reader->active,
+								   memory_order_relaxed) == number);
 	if (old == 0 || number < old)
 		atomic_store_explicit(&db->reader->pinned, number,
 							  memory_order_seq_cst);
@@ -168,6 +172,9 @@ fill_files(KvDb *db, const KvVersion *old, KvVersion *v,
 		}
 	}
 	v->level_start[KV_LEVELS] = n;
+	KV_ASSERT(n <= db->shared->config.max_files);
+	KV_ASSERT(n + change->n_removes ==
+			  (old ? old->level_start[KV_LEVELS] : 0) + change->n_adds);
 }
 
 static void
@@ -175,6 +182,10 @@ fill_mem(const KvVersion *old, KvVersion *v, const KvVersionChange *change)
 {
 	uint32_t i, n = 0;
 
+	/* newest first */
+	KV_ASSERT(!change->new_mem || old == NULL || old->n_mem == 0 ||
+			  (change->mem.generation > old->mem[0].generation &&
+			   change->mem.start_csn >= old->mem[0].start_csn));
 	if (change->new_mem)
 		v->mem[n++] = change->mem;
 	for (i = 0; old && i < old->n_mem; i++)
@@ -182,10 +193,7 @@ fill_mem(const KvVersion *old, KvVersion *v, const KvVersionChange *change)
 		if (old->mem[i].generation == change->drop_generation)
 			continue;
 		KV_ASSERT(n < KV_MAX_MEMTABLES);
-		v->mem[n] = old->mem[i];
-		if (change->restamp_mem && i == 0)
-			v->mem[n] = change->mem;
-		n++;
+		v->mem[n++] = old->mem[i];
 	}
 	v->n_mem = n;
 }
@@ -218,6 +226,8 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 	KvVersion *v = version_slot(db, cur + 1);
 	uint32_t i;
 
+	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_VERSION));
+	KV_ASSERT(old == NULL || old->number == cur);
 	if (!kv_version_can_install_locked(db))
 		return KV_STALLED;
 	v->number = cur + 1;
@@ -230,6 +240,9 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 	{
 		KvFileSlot *f = kv_file_at(db, change->removes[i]);
 
+		KV_ASSERT(atomic_load_explicit(&f->state, memory_order_relaxed) ==
+				  KV_FILE_LIVE);
+		KV_ASSERT(f->compacting); /* claimed by whoever removes it */
 		f->obsolete_at = cur + 1;
 		f->compacting = false;
 		atomic_store_explicit(&f->state, KV_FILE_OBSOLETE,
@@ -275,7 +288,11 @@ kv_file_slot_release(KvDb *db, uint32_t slot)
 {
 	KvEnv *env = db->env;
 
+	KV_ASSERT(slot < db->shared->config.max_files);
 	env->ops->lock(env, KV_LOCK_VERSION, true);
+	/* what a version names is never given away */
+	KV_ASSERT(atomic_load_explicit(&kv_file_at(db, slot)->state,
+								   memory_order_relaxed) != KV_FILE_LIVE);
 	atomic_store_explicit(&kv_file_at(db, slot)->state, KV_FILE_FREE,
 						  memory_order_relaxed);
 	env->ops->unlock(env, KV_LOCK_VERSION);

@@ -55,6 +55,7 @@ memtable_is_old(KvDb *db)
 	KvHorizon h;
 	KvMemBatch info;
 
+	KV_ASSERT(v->n_mem > 0); /* the active one, at least */
 	kv_version_release(db);
 	if (!kv_mem_next_batch(kv_mem_at(db, slot), &b, &info) || info.xid == 0)
 		return false;
@@ -153,6 +154,8 @@ kv_worker_step(KvDb *db, KvWork *work, KvError *err)
 	KvError why;
 	KvStatus st, cleaned;
 
+	KV_ASSERT(!db->env->ops->lock_held(db->env, KV_LOCK_LOG));
+	KV_ASSERT(!db->env->ops->lock_held(db->env, KV_LOCK_WAL_IO));
 	memset(work, 0, sizeof(*work));
 	st = write_out(db, work, err);
 	/* also after a failure, which may be for want of what this gives back */

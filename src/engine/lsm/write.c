@@ -63,6 +63,7 @@ rotation_prepare(KvDb *db, uint32_t *slot, uint64_t *wal_no)
 	KvEnv *env = db->env;
 	KvError ignored;
 
+	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_LOG));
 	*slot = free_mem_slot(db->shared);
 	if (*slot == UINT32_MAX || kv_ring_free(kv_ring_at(db)) < kv_ring_bound(0))
 		return KV_STALLED;
@@ -95,6 +96,10 @@ rotation_finish(KvDb *db, uint32_t slot, uint64_t wal_no, uint64_t start_csn,
 	uint64_t pos;
 	KvStatus st;
 
+	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_LOG));
+	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_VERSION));
+	KV_ASSERT(slot != s->under_log_lock.active);
+	KV_ASSERT(start_csn < s->under_log_lock.next_csn);
 	kv_mem_init(kv_mem_at(db, slot), s->config.memtable_bytes, generation);
 	atomic_store_explicit(&m->generation, generation, memory_order_relaxed);
 	atomic_store_explicit(&m->wal_no, wal_no, memory_order_relaxed);
@@ -151,6 +156,7 @@ make_room_locked(KvDb *db, size_t mem_need, size_t ring_need)
 {
 	KvShared *s = db->shared;
 
+	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_LOG));
 	if (atomic_load_explicit(&s->l0_files, memory_order_relaxed) >=
 		s->config.l0_stop)
 		return KV_STALLED;
@@ -177,6 +183,13 @@ insert_locked(KvDb *db, uint64_t csn, uint64_t xid, uint64_t lsn,
 	uint64_t pos;
 	KvStatus st;
 
+	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_LOG));
+	/* csn order is the order of insertion, and the newest is published last */
+	KV_ASSERT(csn + 1 == s->under_log_lock.next_csn);
+	KV_ASSERT(csn >
+			  atomic_load_explicit(&s->published_csn, memory_order_relaxed));
+	KV_ASSERT(atomic_load_explicit(&slot->state, memory_order_relaxed) ==
+			  KV_MEM_ACTIVE);
 	st = kv_ring_append(kv_ring_at(db), &rec, &pos);
 	if (st == KV_OK)
 		st = kv_mem_begin_batch(mem, csn, xid, lsn,
@@ -281,6 +294,7 @@ kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload, const uint32_t *slots,
 	{
 		KvFileMeta *meta = &kv_file_at(db, slots[i])->meta;
 
+		KV_ASSERT(meta->level == 0 && meta->run_csn == 0);
 		meta->run_csn = meta->min_csn = meta->max_csn = *csn;
 		meta->run_xid = meta->min_xid = meta->max_xid = xid;
 		meta->has_doubt = xid != 0;

@@ -15,6 +15,8 @@ kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *e, KvError *err)
 	size_t need = 1 + 3 * KV_VARINT_MAX + e->key.len + e->value.len;
 	char *p;
 
+	KV_ASSERT(e->kind >= KV_KIND_PUT && e->kind <= KV_KIND_PUT_EXPIRING);
+	KV_ASSERT(batch->len <= batch->cap);
 	if (e->key.len > KV_MAX_KEY || e->key.len < KV_STORE_PREFIX ||
 		e->value.len > KV_MAX_VALUE)
 		return kv_fail(err, KV_TOO_LARGE, "key or value is too large");

@@ -40,6 +40,7 @@ kv_arena_alloc(KvMem *mem, size_t bytes, uint32_t align)
 	uint64_t used = kv_relaxed64(&mem->under_log_lock.used);
 	uint64_t start = ALIGN_UP(used, align);
 
+	KV_ASSERT(align == 4 || align == 8);
 	KV_ASSERT(start + bytes <= kv_relaxed64(&mem->bytes));
 	kv_relaxed_set64(&mem->under_log_lock.used, start + bytes);
 	return (uint32_t) start;
@@ -75,6 +76,7 @@ kv_arena_left(const KvMem *mem)
 	uint64_t bytes = kv_relaxed64(&mem->bytes);
 	uint64_t used = kv_relaxed64(&mem->under_log_lock.used);
 
+	KV_ASSERT(used >= KV_MEM_HEAD_BYTES);
 	return (size_t) (bytes - used) +
 		   kv_relaxed32(&mem->under_log_lock.chunk_left) * KV_NODE_BYTES;
 }

@@ -16,6 +16,9 @@ kv_mem_init(void *buf, size_t bytes, uint64_t generation)
 {
 	KvMem *mem = buf;
 
+	KV_ASSERT(((uintptr_t) buf & 7) == 0);
+	KV_ASSERT(bytes >= 64 << 10 && bytes <= UINT32_MAX);
+	KV_ASSERT(generation != 0);
 	/* Everything that is stored from here on is stored by release: whoever
 	 * sees any of it sees the new generation too. */
 	kv_release64(&mem->generation, generation);
@@ -69,6 +72,7 @@ kv_mem_entries(const KvMem *mem)
 void
 kv_mem_grown(KvMem *mem, size_t bytes)
 {
+	KV_ASSERT(bytes >= kv_relaxed64(&mem->bytes) && bytes <= UINT32_MAX);
 	kv_release64(&mem->bytes, bytes - bytes % KV_NODE_ALIGN);
 }
 
@@ -82,6 +86,7 @@ kv_mem_begin_batch(KvMem *mem, uint64_t csn, uint64_t xid, uint64_t lsn,
 	KvMemBatchShared *b;
 	uint32_t off;
 
+	KV_ASSERT(state != KV_XACT_UNKNOWN);
 	if (!kv_arena_fits(mem, sizeof(*b), 0))
 		return KV_FULL;
 	off = kv_arena_alloc(mem, sizeof(*b), 8);
@@ -137,6 +142,8 @@ kv_mem_set_state(KvMem *mem, uint32_t batch, KvXactState state)
 {
 	KvMemBatchShared *b = kv_mem_ptr(mem, batch);
 
+	/* final: nobody asks again */
+	KV_ASSERT(state == KV_XACT_COMMITTED || state == KV_XACT_ABORTED);
 	/* Relaxed: the state is an answer of its own.  It is read by
 	 * kv_batch_read. */
 	if (kv_mem_holds(mem, batch, sizeof(*b), 8))
@@ -154,6 +161,8 @@ kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
 	size_t bytes;
 	uint32_t ref;
 
+	KV_ASSERT(batch != 0);
+	KV_ASSERT(entry->kind >= KV_KIND_PUT && entry->kind <= KV_KIND_PUT_EXPIRING);
 	if (entry->key.len > KV_MAX_KEY || entry->value.len > KV_MAX_VALUE)
 		return KV_TOO_LARGE;
 	status = kv_ordered_plan(mem, entry->key, csn, &plan);

@@ -61,7 +61,8 @@ KvStatus kv_mem_add(KvMem *mem, uint32_t batch,
 /*
  * Batches in the order of their creation: *batch = 0 starts, false at the
  * end.  kv_mem_set_state is for the one process that settles (the worker):
- * a single relaxed store of the final state; readers may see either.
+ * a single relaxed store of the final state, COMMITTED or ABORTED; readers
+ * may see either.
  */
 typedef struct KvMemBatch
 {

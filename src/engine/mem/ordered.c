@@ -26,12 +26,14 @@ node_at(KvMem *mem, uint32_t off)
 static inline void
 make_odd(KvNode *node)
 {
+	KV_ASSERT(kv_relaxed32(&node->version) % 2 == 0);
 	kv_relaxed_set32(&node->version, kv_relaxed32(&node->version) + 1);
 }
 
 static inline void
 make_even(KvNode *node)
 {
+	KV_ASSERT(kv_relaxed32(&node->version) % 2 == 1);
 	kv_release32(&node->version, kv_relaxed32(&node->version) + 1);
 }
 
@@ -365,6 +367,9 @@ insert_into(KvMem *mem, KvNode *node, int pos, uint64_t slot, uint32_t child)
 	int half = level == 0 ? KV_LEAF_HALF : KV_INNER_HALF;
 	int i;
 
+	KV_ASSERT(kv_relaxed32(&node->version) % 2 == 1);
+	KV_ASSERT(count < (level == 0 ? KV_LEAF_SLOTS : KV_INNER_SLOTS));
+	KV_ASSERT(pos >= 0 && pos <= count);
 	for (i = count; i > pos; i--)
 		kv_release64(&node->slot[i], kv_relaxed64(&node->slot[i - 1]));
 	kv_release64(&node->slot[pos], slot);
@@ -406,6 +411,8 @@ fill_node(KvMem *mem, KvNode *node, const Wide *w, int from, int to,
 	int count = to - from;
 	int i;
 
+	KV_ASSERT(count > 0 && to <= w->count);
+	KV_ASSERT(count <= (w->level == 0 ? KV_LEAF_SLOTS : KV_INNER_SLOTS));
 	memcpy(slot, w->slot + from, (size_t) count * sizeof(slot[0]));
 	if (has_ties(slot, count))
 	{
@@ -490,6 +497,7 @@ add_with_splits(KvMem *mem, const KvPlan *plan, uint64_t slot, bool ascending)
 	uint32_t separator = 0;
 	int i;
 
+	KV_ASSERT(plan->nodes > 0 && !plan->hinted);
 	if (top < 0)
 		top = -1;
 	for (i = top < 0 ? 0 : top; i <= leaf; i++)
@@ -559,6 +567,8 @@ kv_ordered_add(KvMem *mem, const KvPlan *plan, KvSlice key, uint32_t ref)
 	uint64_t slot = (uint64_t) kv_head_of(key, skip) << 32 | ref;
 	uint32_t run = 0;
 
+	KV_ASSERT(plan->depth > 0 && plan->depth <= KV_MAX_DEPTH);
+	KV_ASSERT(ref != 0);
 	if (kv_relaxed32(&hint->leaf) == leaf &&
 		(int) kv_relaxed32(&hint->pos) + 1 == pos)
 		run = kv_relaxed32(&hint->run) + 1;

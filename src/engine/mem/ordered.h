@@ -17,6 +17,11 @@
  *    from the parent's.
  *  - The root's "parent" is KvMem.root itself: a root that was split is not
  *    the root any more.
+ *
+ * The protocol is optimistic lock coupling (Leis and others, "The ART of
+ * practical synchronization", 2016) with one writer; slots with the first
+ * bytes of keys are "poor man's normalized keys" (Graefe and Larson, "B-tree
+ * indexes and CPU caches", 2001).
  */
 #ifndef KV_ORDERED_H
 #define KV_ORDERED_H

@@ -2,7 +2,9 @@
 /*
  * bloom.c - filter partitions: Bloom filters blocked by cache lines.
  *
- * Pure functions on memory.  Called by sst_builder.c and sst_reader.c.
+ * Pure functions on memory.  Called by sst_builder.c and sst_reader.c.  One
+ * cache miss a lookup: Putze, Sanders, Singler, "Cache-, hash- and
+ * space-efficient Bloom filters" (2007); bits from multiples of one hash.
  * The choice of line and bits is part of the file format
  * (docs/format_sst.md) and never changes for this type.
  */
@@ -10,6 +12,7 @@
 
 #include <string.h>
 
+#include "engine/base/check.h"
 #include "engine/base/coding.h"
 
 /* 2^32 divided by the golden ratio: spreads the bits of each step upwards */
@@ -67,6 +70,7 @@ kv_bloom_build(const uint64_t *hashes, size_t n, uint32_t bits_per_key,
 	char *tail = buf + lines * KV_BLOOM_LINE;
 	size_t i;
 
+	KV_ASSERT(bits_per_key > 0 && bits_per_key <= KV_BLOOM_MAX_BITS);
 	memset(buf, 0, lines * KV_BLOOM_LINE);
 	for (i = 0; i < n; i++)
 	{

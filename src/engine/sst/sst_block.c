@@ -66,6 +66,7 @@ kv_sst_decode_block(KvSst *sst, KvBlockHandle h, KvBlockKind kind,
 	uint64_t raw = kv_load_u32(trailer + 1);
 	bool sound;
 
+	KV_ASSERT(kv_sst_handle_ok(sst, h));
 	if (kv_load_u64(trailer + 5) != kv_checksum(sst->salt, sst->file_no,
 												h.offset, (uint8_t) kind,
 												stored, len + 5))
@@ -228,6 +229,7 @@ kv_sst_fetch(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 void
 kv_sst_release(KvSst *sst, KvBlockRef *ref)
 {
+	KV_ASSERT(!ref->pinned || sst->cache != NULL);
 	if (ref->pinned)
 		kv_cache_unpin(sst->cache, ref->pin);
 	give_spare(sst, &ref->own);

@@ -111,6 +111,7 @@ append(KvSstBuilder *b, const char *data, size_t len, KvError *err)
 {
 	KvStatus status;
 
+	KV_ASSERT(b->out.len <= OUT_BYTES && b->out.cap >= OUT_BYTES);
 	if (len > OUT_BYTES - b->out.len)
 	{
 		status = flush_out(b, err);
@@ -168,6 +169,7 @@ write_block(KvSstBuilder *b, KvBlockKind kind, KvBuffer *payload,
 	p = kv_put_u32(p, (uint32_t) raw);
 	p = kv_put_u64(p, kv_checksum(b->salt, b->file_no, offset, (uint8_t) kind,
 								  stored->data, stored->len + 5));
+	KV_ASSERT(offset >= KV_FILE_HEADER_BYTES);
 	handle->offset = offset;
 	handle->size = (uint64_t) (p - stored->data);
 	status = append(b, stored->data, (size_t) handle->size, err);
@@ -305,6 +307,7 @@ end_filter_partition(KvSstBuilder *b, KvError *err)
 
 	if (n == 0)
 		return KV_OK;
+	KV_ASSERT(n * 8 <= b->hashes.len);
 	b->scratch.len = 0;
 	if (!kv_buffer_reserve(b->env, &b->scratch, bytes))
 		return no_memory(b, err);
@@ -603,6 +606,7 @@ finish(KvSstBuilder *b, KvError *err)
 	KvSstFooter footer = {0};
 	KvStatus status = end_data_block(b, err);
 
+	KV_ASSERT(status != KV_OK || b->data.entries == 0);
 	b->props.data_end = b->out_off + b->out.len;
 	if (status == KV_OK && b->filter_max > 0)
 		status = end_filter_partition(b, err);

@@ -124,6 +124,7 @@ read_ahead(SstIter *it, KvBlockHandle h, Direction dir)
 								  from, &got, it->base.err);
 	if (status != KV_OK)
 		return status;
+	KV_ASSERT(got <= len);
 	it->ahead.len = got;
 	it->ahead_off = from;
 	if (!is_ahead(it, h))

@@ -57,6 +57,7 @@ load_resident(KvSst *sst, KvBlockHandle h, KvBlockKind kind, KvBuffer *mem,
 
 	if (status != KV_OK)
 		return status;
+	KV_ASSERT(!ref.pinned);
 	*mem = ref.own;
 	memset(&ref.own, 0, sizeof(ref.own));
 	kv_sst_release(sst, &ref);

@@ -70,6 +70,7 @@ kv_ring_init(void *area, size_t ring_bytes)
 {
 	KvRing *ring = area;
 
+	KV_ASSERT(((uintptr_t) area & 7) == 0);
 	ring->capacity = align_8(ring_bytes);
 	atomic_init(&ring->inserted, 0);
 	atomic_init(&ring->released, 0);
@@ -128,6 +129,7 @@ kv_ring_append(KvRing *ring, const KvLogRecord *rec, uint64_t *end_pos)
 	RingRecord *dst;
 
 	KV_ASSERT(rec->type != 0);
+	KV_ASSERT(pos % 8 == 0);
 	if (rec->payload.len > ring->capacity || size > kv_ring_free(ring))
 		return KV_FULL;
 	if (size > tail)
@@ -179,6 +181,7 @@ void
 kv_ring_release(KvRing *ring, uint64_t pos)
 {
 	KV_ASSERT(pos >= kv_ring_written(ring) && pos <= kv_ring_inserted(ring));
+	KV_ASSERT(pos % 8 == 0);
 	/* pairs with the load in kv_ring_written */
 	atomic_store_explicit(&ring->released, pos, memory_order_release);
 }

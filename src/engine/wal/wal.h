@@ -17,9 +17,9 @@
 /* On disk: never renumbered. */
 typedef enum KvLogType
 {
-	KV_LOG_BATCH = 1,  /* payload: entries, see write_batch.h */
-	KV_LOG_INGEST = 2, /* payload: encoded file metas, see manifest.h */
-	KV_LOG_SETTLE = 3, /* payload: how transactions ended */
+	KV_LOG_BATCH = 1,  /* payload: entries, see lsm/write_batch.c */
+	KV_LOG_INGEST = 2, /* payload: encoded file metas, see lsm/manifest.h */
+	KV_LOG_SETTLE = 3, /* payload: KvSettle; for its lsn, see lsm/drain.c */
 	KV_LOG_SWITCH = 100 /* ring only: the next segment starts; xid = its number */
 } KvLogType;
 
@@ -131,8 +131,8 @@ uint64_t kv_wal_good_end(const KvWalReader *r);
 uint32_t kv_wal_timeline(const KvWalReader *r);
 /*
  * Makes the file durable.  After a mere crash of the process its tail may
- * not be: recovery calls this before it bases anything on what it has read
- * (the cut in the MANIFEST, the next segment, an acknowledgement).
+ * not be: called before anything is based on what was read (the next
+ * segment, whose header tells this one's length; an acknowledgement).
  */
 KvStatus kv_wal_reader_sync(KvWalReader *r, KvError *err) KV_MUST_CHECK;
 void kv_wal_reader_close(KvWalReader *r);
@@ -140,7 +140,8 @@ void kv_wal_reader_close(KvWalReader *r);
 /* ---- payload of KV_LOG_SETTLE (settle.c) */
 /*
  * Every batch with a csn of at most csn_through has ended; all of them
- * committed, except those of the aborted xids.
+ * committed, except those of the aborted xids.  Written with 0 and none
+ * today: nobody reads it back, the record counts for its lsn.
  */
 typedef struct KvSettle
 {

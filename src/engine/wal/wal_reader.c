@@ -212,6 +212,7 @@ torn_or_damaged(KvWalReader *r, uint64_t off, KvError *err)
 {
 	uint64_t at = off + 1;
 
+	KV_ASSERT(off == r->good_end);
 	while (at < r->size && r->size - at >= KV_WAL_GROUP_BYTES)
 	{
 		const char *p;

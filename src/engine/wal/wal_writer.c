@@ -53,6 +53,7 @@ poisoned(const KvWalWriter *w, KvError *err)
 static KvStatus
 poison(KvWalWriter *w, KvStatus status, const KvError *why, KvError *err)
 {
+	KV_ASSERT(status != KV_OK && w->poison.status == KV_OK);
 	w->poison = *why;
 	w->poison.status = status;
 	w->poison.file_no = w->file_no;
@@ -190,6 +191,8 @@ open_group(KvWalWriter *w, const KvLogRecord *first)
 {
 	char *p;
 
+	KV_ASSERT(!w->open);
+	KV_ASSERT(w->cap - w->len >= KV_WAL_GROUP_BYTES + BASES_MAX);
 	w->group = w->len;
 	w->open = true;
 	w->base_csn = first->csn;
@@ -252,6 +255,7 @@ kv_wal_add(KvWalWriter *w, const KvLogRecord *rec, KvError *err)
 	if (rec->payload.len > 0)
 		memcpy(p, rec->payload.data, rec->payload.len);
 	w->len = (size_t) (p - w->buf) + rec->payload.len;
+	KV_ASSERT(w->len <= w->cap);
 	if (rec->lsn > w->max_lsn)
 		w->max_lsn = rec->lsn;
 	return KV_OK;
@@ -317,6 +321,7 @@ kv_wal_sync(KvWalWriter *w, KvError *err)
 	KV_ASSERT(ops->lock_held(w->env, KV_LOCK_WAL_IO));
 	if (w->poison.status != KV_OK)
 		return poisoned(w, err);
+	KV_ASSERT(w->synced <= w->length);
 	if (w->synced == w->length)
 		return KV_OK;
 	ops->stop(w->env, "wal_sync");
