@@ -5,10 +5,11 @@
  *
  * Every row is a read-modify-write: its key is locked at once and to the end
  * of the transaction, then the newest version is looked at.  INSERT of a key
- * that is there is 23505.  UPDATE and DELETE find their row by the key that
- * the scan below them delivers; a row that another transaction has changed
- * since this statement's snapshot is 40001 at every isolation level, because
- * the statement's conditions cannot be checked again on the new version.
+ * that is there is 23505, or nothing with ON CONFLICT DO NOTHING.  UPDATE and
+ * DELETE find their row by the key that the scan below them delivers; a row
+ * that another transaction has changed since this statement's snapshot is
+ * 40001 at every isolation level, because the statement's conditions cannot
+ * be checked again on the new version.
  *
  * Constraints are checked here: the core does not for foreign tables.
  *
@@ -16,6 +17,7 @@
  */
 #include "fdw.h"
 
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -35,7 +37,8 @@ typedef struct ModifyState
 {
 	KvlsmLayout layout;
 	KvlsmStore store;
-	AttrNumber key_junk; /* of KEY_COLUMN in the plan's rows; 0: INSERT */
+	AttrNumber key_junk;  /* of KEY_COLUMN in the plan's rows; 0: INSERT */
+	bool skip_duplicates; /* ON CONFLICT DO NOTHING */
 	MemoryContext row_context;
 } ModifyState;
 
@@ -63,10 +66,14 @@ is_updatable(Relation rel)
 }
 
 static ModifyState *
-make_state(Relation rel, EState *estate)
+make_state(ModifyTableState *mtstate, Relation rel)
 {
 	ModifyState *state = palloc0(sizeof(ModifyState));
+	ModifyTable *plan = (ModifyTable *) mtstate->ps.plan; /* NULL: COPY */
+	EState *estate = mtstate->ps.state;
 
+	state->skip_duplicates = plan != NULL &&
+							 plan->onConflictAction == ONCONFLICT_NOTHING;
 	kvlsm_layout_of(rel, &state->layout);
 	kvlsm_store_of_relation(RelationGetRelid(rel), true, &state->store);
 	state->row_context = AllocSetContextCreate(estate->es_query_cxt,
@@ -83,7 +90,7 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	state = make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
+	state = make_state(mtstate, rinfo->ri_RelationDesc);
 	if (mtstate->operation != CMD_INSERT)
 	{
 		Plan *subplan = outerPlanState(mtstate)->plan;
@@ -105,7 +112,7 @@ begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts",
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
-	rinfo->ri_FdwState = make_state(rinfo->ri_RelationDesc, mtstate->ps.state);
+	rinfo->ri_FdwState = make_state(mtstate, rinfo->ri_RelationDesc);
 }
 
 static void
@@ -178,15 +185,23 @@ error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
 			 errtableconstraint(rel, name)));
 }
 
-/* Locks the key, which must be free. */
-static void
-claim_key(Relation rel, const KvlsmLayout *layout, KvSlice key, Datum datum)
+/*
+ * Locks the key, which must be free.  False: it is not, and its row is to be
+ * skipped; with one snapshot for the transaction, only for what it can see.
+ */
+static bool
+claim_key(ModifyState *state, Relation rel, EState *estate, KvSlice key,
+		  Datum datum)
 {
+	bool must_see = state->skip_duplicates && IsolationUsesXactSnapshot();
 	KvSlice old;
 
 	kvlsm_lock_key_to_modify(key);
-	if (kvlsm_lookup_latest(key, NULL, &old))
-		error_duplicate(rel, layout, datum);
+	if (!kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, &old))
+		return true;
+	if (!state->skip_duplicates)
+		error_duplicate(rel, &state->layout, datum);
+	return false;
 }
 
 /* What the core checks for tables, and believes of foreign ones. */
@@ -211,6 +226,7 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	KvlsmBytes key;
 	KvlsmBytes value;
 	Datum key_datum;
+	bool is_free;
 
 	check_constraints(rinfo, slot, estate);
 	MemoryContextReset(state->row_context);
@@ -219,10 +235,11 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	kvlsm_make_key(&key, state->store.id, key_datum);
 	kvlsm_make_value(&value, state->layout.value_tag,
 					 column(rel, slot, state->layout.value_attno));
-	claim_key(rel, &state->layout, key.slice, key_datum);
-	write_row(key.slice, value.slice);
+	is_free = claim_key(state, rel, estate, key.slice, key_datum);
+	if (is_free)
+		write_row(key.slice, value.slice);
 	MemoryContextSwitchTo(old);
-	return slot;
+	return is_free ? slot : NULL;
 }
 
 /* The key of the row to change; locked, and the newest version is ours. */
@@ -293,7 +310,7 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 						 column(rel, slot, state->layout.value_attno));
 		if (!kv_slice_equal(key.slice, old_key.slice))
 		{
-			claim_key(rel, &state->layout, key.slice, key_datum);
+			(void) claim_key(state, rel, estate, key.slice, key_datum);
 			write_tombstone(old_key.slice);
 		}
 		write_row(key.slice, value.slice);

@@ -35,6 +35,11 @@ INSERT INTO f VALUES ('null', NULL);
 INSERT INTO f VALUES ('', '1');
 ALTER FOREIGN TABLE f ADD CONSTRAINT short CHECK (length(key) < 10);
 INSERT INTO f VALUES ('much too long', '1');
+-- skipped, also when the key is one of this command's own
+INSERT INTO f VALUES ('i1', '"no"'), ('skip', '1'), ('skip', '2')
+ON CONFLICT DO NOTHING RETURNING *;
+SELECT kv_get('i1');
+DELETE FROM f WHERE key = 'skip';
 -- deleted and inserted in one transaction
 BEGIN;
 DELETE FROM f WHERE key = 'i1';
@@ -144,6 +149,8 @@ CREATE TABLE part (key text COLLATE "C", value jsonb) PARTITION BY RANGE (key);
 CREATE FOREIGN TABLE part1 PARTITION OF part FOR VALUES FROM ('a') TO ('m') SERVER kvlsm;
 CREATE FOREIGN TABLE part2 PARTITION OF part FOR VALUES FROM ('m') TO ('z') SERVER kvlsm;
 INSERT INTO part VALUES ('b', '1'), ('n', '2');
+INSERT INTO part VALUES ('b', '9'), ('c', '1') ON CONFLICT DO NOTHING RETURNING key;
+DELETE FROM part WHERE key = 'c';
 SELECT tableoid::regclass, * FROM part ORDER BY key;
 UPDATE part SET value = '3' WHERE key = 'n';
 SELECT kv_get('n', 'part2');
