@@ -10,8 +10,10 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 int kvlsm_memtable_size = 64;
 int kvlsm_memtables = 3;
@@ -90,6 +92,22 @@ static const IntSetting int_settings[] = {
 	 &kvlsm_write_set_memory, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB},
 };
 
+/* Is it a name at all?  Whether there is such a table shows at its use. */
+static bool
+check_default_store(char **newval, void **extra, GucSource source)
+{
+	char *copy = pstrdup(*newval);
+	List *names = NIL;
+	bool good = SplitIdentifierString(copy, '.', &names) && names != NIL;
+
+	if (!good)
+		GUC_check_errdetail("It must be the name of a table, with its schema "
+							"or without.");
+	list_free(names);
+	pfree(copy);
+	return good;
+}
+
 void
 kvlsm_define_gucs(void)
 {
@@ -109,7 +127,7 @@ kvlsm_define_gucs(void)
 							   "The name of a foreign table, looked up in "
 							   "search_path.",
 							   &kvlsm_default_store, "kv", PGC_USERSET, 0,
-							   NULL, NULL, NULL);
+							   check_default_store, NULL, NULL);
 	DefineCustomEnumVariable("kvlsm.compression",
 							 "Compression of blocks in sorted files.", NULL,
 							 &kvlsm_compression, 1, compressions,

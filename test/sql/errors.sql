@@ -52,6 +52,7 @@ SET kvlsm.default_store = 'missing';
 SELECT fails('SELECT kv_get(''k'')');
 SET kvlsm.default_store = 'no_schema.kv';
 SELECT fails('SELECT kv_get(''k'')');
+SET kvlsm.default_store = 'a..b';
 SET kvlsm.default_store = 'e';
 
 -- read-only transactions
