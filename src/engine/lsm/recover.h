@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * recover.h - what recover.c and replay.c share.  Worker only.
+ * recover.h - what recover.c, replay.c and begin_use.c share.  Worker only.
  */
 #ifndef KV_RECOVER_H
 #define KV_RECOVER_H
