@@ -79,7 +79,7 @@ for my $file (@ARGV)
 	}
 
 	(my $code = $all) =~ s{/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"}{ }gs;
-	while ($code =~ /(?<![A-Za-z0-9_])(_[A-Za-z_]\w*)/g)
+	while ($code =~ /(?<![A-Za-z0-9_#])(_[A-Za-z_]\w*)/g)
 	{
 		my $id = $1;
 		next if $known{$id} or $id =~ /^(__builtin_|__atomic_|__sync_|_mm|__sanitizer|__asan|__ubsan|__lsan|_?_?LINE)/;
