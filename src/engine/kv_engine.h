@@ -36,12 +36,17 @@ typedef struct KvConfig
 	uint64_t ring_bytes;	 /* kvlsm WAL ring */
 	uint64_t cache_bytes;	 /* block cache */
 	uint64_t file_bytes;	 /* SSTables are cut at about this size */
-	uint64_t level_bytes; /* target of L1; each further level is 10 times it */
+	uint64_t job_bytes;		 /* a compaction reads about that much at most */
 	uint64_t wal_prealloc;	 /* bytes to preallocate for a WAL segment */
 	uint64_t manifest_bytes; /* a longer MANIFEST is replaced by a new one */
 	uint32_t block_bytes;	 /* data block before compression */
 	uint32_t max_files;		 /* SSTables that may exist at once */
 	uint32_t max_readers;	 /* processes that may attach */
+	/*
+	 * The runs above the last level may come to that share of it: less costs
+	 * more rewriting, more costs more space and reading.
+	 */
+	uint32_t space_percent;
 	uint32_t l0_compact;	 /* files in L0 that start a compaction */
 	uint32_t l0_stop;		 /* files in L0 that stall writers */
 	bool lz4;

@@ -150,7 +150,8 @@ world_init(World *w, uint64_t seed, bool host_log)
 	w->config.ring_bytes = 32 << 10;
 	w->config.cache_bytes = 32 << 10;
 	w->config.file_bytes = 1024 << world_rand(w, 4);
-	w->config.level_bytes = 8 << 10;
+	w->config.job_bytes = 4096 << world_rand(w, 6);
+	w->config.space_percent = 10 + (uint32_t) world_rand(w, 100);
 	w->config.manifest_bytes = 512 << world_rand(w, 6);
 	w->config.block_bytes = 128 << (uint32_t) world_rand(w, 3);
 	w->config.max_files = 512;

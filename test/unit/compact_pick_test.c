@@ -6,7 +6,7 @@
  * by key.  A file is "b-f" with what matters about it:
  *
  *   b-f     keys b to f of store 1; 2.b-3.f: from store 2 to store 3
- *   +40     size 40 (10 if not said); L1 may hold 100, L2 1000, ...
+ *   +40     size 40 (10 if not said)
  *   #7      file number (numbered as drawn, from 1, if not said)
  *   @9      largest csn (L0: from 100 downwards if not said)
  *   r5      belongs to ingested run 5
@@ -14,11 +14,14 @@
  *   t60     60 of its 100 entries are tombstones
  *   x       something in it expired two hours ago; y: a minute ago
  *   n       not everything in it is visible to all
+ *   f3      three reads went past its filter and found nothing
  *
- * L0 is compacted when it has 4 runs.  Other lines: "dropped 2 3" (stores),
+ * L0 is compacted when it has 4 runs; what lies above the last level may come
+ * to half of it.  Other lines: "job 99" (bytes), "dropped 2 3" (stores),
  * "flushed 97" (csn up to which memtables were flushed), "before 9" (files
  * with smaller numbers may hold keys of dropped stores), "manual 9" (on
- * request, files with smaller numbers go down) "from 1" (from that level).
+ * request, files with smaller numbers go down) "from 1" (from that level)
+ * "range c-f" (only what overlaps it).
  */
 #include "harness.h"
 
@@ -38,6 +41,7 @@ typedef struct Drawing
 	char names[MAX_FILES][24];
 	uint32_t n;
 	uint32_t dropped[8];
+	char range[2][8];
 	KvLevels levels;
 } Drawing;
 
@@ -51,78 +55,151 @@ typedef struct Scene
 static const Scene scenes[] = {
 	{"an empty store rests", "", "nothing"},
 	{"three runs in L0 are not enough", "L0 a-f b-g c-h", "nothing"},
-	{"four are, and take what lies under them along",
-	 "L0 c-d c-f d-g b-e\n"
-	 "L1 a-b f-g m-p",
-	 "merge L0: c-d c-f d-g b-e L1: a-b f-g -> L1"},
+	{"four are: the first ones go to the bottom", "L0 c-d c-f d-g b-e",
+	 "merge L0: c-d c-f d-g b-e -> L6"},
 	{"only what overlaps the oldest, one by one, is taken",
-	 "L0 p-r c-f d-g q-s\n"
-	 "L1 a-b f-g m-p",
-	 "merge L0: p-r q-s L1: m-p -> L1"},
-	{"a bridge joins them",
-	 "L0 f-p c-f d-g p-s\n"
-	 "L1 a-b f-g m-p",
-	 "merge L0: f-p c-f d-g p-s L1: f-g m-p -> L1"},
-	{"sorted input is not rewritten: files without overlap are moved",
+	 "L0 p-r c-f d-g q-s", "merge L0: p-r q-s -> L6"},
+	{"a bridge joins them", "L0 f-p c-f d-g p-s",
+	 "merge L0: f-p c-f d-g p-s -> L6"},
+	{"sorted input is not rewritten: files without overlap sink",
 	 "L0 k-l g-h e-f a-b\n"
-	 "L1 c-d",
-	 "move L0: k-l g-h e-f a-b -> L1"},
+	 "L6 c-d",
+	 "move L0: k-l g-h e-f a-b -> L6"},
 	{"of these only two lie free",
 	 "L0 k-l g-h e-f a-e\n"
-	 "L1 l-m",
-	 "move L0: g-h -> L1"},
+	 "L1 l-m\n"
+	 "L6 n-o+90",
+	 "move L0: g-h -> L6"},
+	{"above what lies in the way",
+	 "L0 k-l g-h e-f a-e\n"
+	 "L6 g-m",
+	 "move L0: k-l g-h -> L5"},
 	{"the files of one ingested run count as one",
 	 "L0 a-br5 c-dr5 e-fr5 g-hr5 i-kr5", "nothing"},
 	{"three runs and two files make no four", "L0 a-zr5 b-c d-e", "nothing"},
 	{"of a run only what overlaps is taken",
 	 "L0 a-mr9 n-zr9 b-c d-e c-d\n"
 	 "L1 x-y",
-	 "merge L0: a-mr9 b-c d-e c-d -> L1"},
+	 "merge L0: a-mr9 b-c d-e c-d -> L6"},
 	{"what is newer than an unflushed memtable stays above it",
 	 "flushed 97\n"
 	 "L0 a-c@99 a-d@97 a-e@96 a-f@95 a-g@94",
-	 "merge L0: a-d@97 a-e@96 a-f@95 a-g@94 -> L1"},
+	 "merge L0: a-d@97 a-e@96 a-f@95 a-g@94 -> L6"},
 	{"and does not count",
 	 "flushed 97\n"
 	 "L0 a-c@99 a-d@97 a-e@96 a-f@95",
 	 "nothing"},
 	{"nothing is taken over an older file that is busy",
-	 "L0 a-c a-d a-e a-f*  a-g a-h", "merge L0: a-g a-h -> L1"},
-	{"a busy file in L1 blocks",
-	 "L0 a-c a-d a-e a-f\n"
-	 "L1 b-d*",
-	 "nothing"},
+	 "L0 a-c a-d a-e a-f*  a-g a-h", "merge L0: a-g a-h -> L6"},
 
-	{"L1 at its target rests", "L1 a-b+50 c-d+50", "nothing"},
+	/* 40 bytes come from L0 in these */
+	{"what comes is more than half of the last level: it is merged",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L6 a-k+40 l-z+40",
+	 "merge L0: a-z b-z a-y a-x L6: a-k+40 l-z+40 -> L6"},
+	{"it is less: it becomes a run above it",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L6 a-k+41 l-z+40",
+	 "merge L0: a-z b-z a-y a-x -> L5"},
+	{"the next one above that",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L5 a-z+40\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L0: a-z b-z a-y a-x -> L4"},
+	{"a run that is small beside what comes is taken along",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L5 a-d+10 h-z+10\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L0: a-z b-z a-y a-x L5: a-d+10 h-z+10 -> L5"},
+	{"so are runs that grow no faster than what has come together",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L3 a-z+20\n"
+	 "L4 a-z+30\n"
+	 "L5 a-z+46\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L0: a-z b-z a-y a-x L3: a-z+20 L4: a-z+30 -> L4"},
+	{"when all levels are used up, runs of one size become one",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L1 a-z+40\n"
+	 "L2 a-z+40\n"
+	 "L3 a-z+40\n"
+	 "L4 a-z+40\n"
+	 "L5 a-z+40\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L0: a-z b-z a-y a-x L1: a-z+40 L2: a-z+40 L3: a-z+40 L4: a-z+40 "
+	 "L5: a-z+40 -> L5"},
+	{"large runs below them stay",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L1 a-z+40\n"
+	 "L2 a-z+80\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L0: a-z b-z a-y a-x L1: a-z+40 -> L1"},
+	{"what does not fit into a job stays above it",
+	 "job 100\n"
+	 "L0 a-z b-z a-y a-x\n"
+	 "L6 a-k+40 l-z+40",
+	 "merge L0: a-z b-z a-y a-x -> L5"},
+	{"nor does what is busy",
+	 "L0 a-z b-z a-y a-x\n"
+	 "L6 a-z+40*",
+	 "merge L0: a-z b-z a-y a-x -> L5"},
+
+	{"runs above the last level may come to half of it",
+	 "L4 a-z+200\n"
+	 "L5 a-k+300 l-z+400\n"
+	 "L6 a-k+900 l-z+900",
+	 "nothing"},
 	{"beyond it the file goes down that costs least",
-	 "L1 a-b+50 c-d+40 e-f+40\n"
-	 "L2 a-a+40 b-b+40 c-d+20 e-e+30 f-f+30",
-	 "merge L1: c-d+40 L2: c-d+20 -> L2"},
+	 "L4 a-z+200\n"
+	 "L5 a-k+301 l-z+400\n"
+	 "L6 a-k+900 l-z+900",
+	 "merge L5: l-z+400 L6: l-z+900 -> L6"},
 	{"for the same cost the oldest",
-	 "L1 a-b+50#9 c-d+50#4 e-f+50#7\n"
-	 "L2 a-b#1 c-d#2 e-f#3",
-	 "merge L1: c-d+50#4 L2: c-d#2 -> L2"},
-	{"what nothing overlaps goes down for nothing, as much as is too much",
-	 "L1 a-b+50 c-d+50 e-f+50 g-h+50\n"
-	 "L2 a-b",
-	 "move L1: c-d+50 e-f+50 -> L2"},
-	{"the level that is fullest for its size comes first",
-	 "L0 a-c a-d a-e a-f\n"
-	 "L1 a-b+90 c-d+90\n"
-	 "L2 a-d+900",
-	 "merge L1: a-b+90 L2: a-d+900 -> L2"},
-	{"L0 before it, if it is fuller",
+	 "L5 a-b+50#9 c-d+50#4 e-f+50#7\n"
+	 "L6 a-b#1 c-d#2 e-f#3",
+	 "merge L5: c-d+50#4 L6: c-d#2 -> L6"},
+	{"what nothing overlaps sinks for nothing, as much as is too much",
+	 "L5 a-b+50 c-d+50 e-f+50 g-h+50\n"
+	 "L6 a-b+240",
+	 "move L5: c-d+50 e-f+50 -> L6"},
+	{"also past empty levels",
+	 "L2 a-b+50 c-d+50\n"
+	 "L6 a-b+90",
+	 "move L2: c-d+50 -> L6"},
+	{"L0 is more urgent, if it is fuller",
 	 "L0 a-c a-d a-e a-f a-g a-h a-i a-k\n"
-	 "L1 a-b+90 c-d+90\n"
-	 "L2 a-d+900",
-	 "merge L0: a-c a-d a-e a-f a-g a-h a-i a-k L1: a-b+90 c-d+90 -> L1"},
+	 "L5 a-b+501\n"
+	 "L6 a-d+900",
+	 "merge L0: a-c a-d a-e a-f a-g a-h a-i a-k -> L4"},
 	{"if the fullest is blocked, the next one is not",
+	 "L0 a-c a-d a-e a-f*\n"
+	 "L5 a-b+501\n"
+	 "L6 a-d+900",
+	 "merge L5: a-b+501 L6: a-d+900 -> L6"},
+	{"a last level that is not the lowest is none the less the last",
 	 "L0 a-c a-d a-e a-f\n"
-	 "L1 a-b+900* c-d+900*\n"
-	 "L2 a-d+1100\n"
-	 "L3 b-b",
-	 "merge L2: a-d+1100 L3: b-b -> L3"},
-	{"the last level takes what comes", "L6 a-b+999999", "nothing"},
+	 "L1 a-d+80",
+	 "merge L0: a-c a-d a-e a-f L1: a-d+80 -> L6"},
+
+	{"a file that is read in vain goes down, the one with most of it first",
+	 "L4 a-d+8192f1\n"
+	 "L5 b-c+8192f2 d-f+8192f3 g-h+8192f1\n"
+	 "L6 a-k+99999",
+	 "merge L5: d-f+8192f3 L6: a-k+99999 -> L6"},
+	{"with what lies on its way",
+	 "L4 a-d+8192f9\n"
+	 "L5 b-c+8192f2 d-f+8192f3 g-h+8192f1\n"
+	 "L6 a-k+99999",
+	 "merge L4: a-d+8192f9 L5: b-c+8192f2 d-f+8192f3 L6: a-k+99999 -> L6"},
+	{"L0 need not be full for it",
+	 "L0 a-z+4000f1 a-z\n"
+	 "L6 a-z+99999",
+	 "merge L0: a-z+4000f1 a-z -> L5"},
+	{"a single run becomes one of the levels without being rewritten",
+	 "L0 a-z+4000f1\n"
+	 "L6 a-z+99999",
+	 "move L0: a-z+4000f1 -> L5"},
+	{"the last level has nowhere to go", "L6 a-z+4000f99", "nothing"},
 
 	{"files wholly in a dropped store go without being read",
 	 "dropped 2 4\n"
@@ -133,64 +210,107 @@ static const Scene scenes[] = {
 	{"a file with a dropped store in it is rewritten, once",
 	 "dropped 2\n"
 	 "before 9\n"
-	 "L1 1.a-1.z#11 1.z-3.a#7\n"
-	 "L2 1.a-2.a#3 3.a-4.a#2",
-	 "merge L1: 1.z-3.a#7 -> L1"},
+	 "L5 1.a-1.z#11 1.z-3.a#7\n"
+	 "L6 1.a-2.a#3+90 3.a-4.a#2",
+	 "merge L5: 1.z-3.a#7 -> L5"},
 	{"then it is newer than the news",
 	 "dropped 2\n"
 	 "before 9\n"
-	 "L1 1.a-1.z#11 1.z-3.a#12",
+	 "L6 1.a-1.z#11 1.z-3.a#12",
 	 "nothing"},
 
 	{"more than half tombstones at the bottom: rewritten",
-	 "L1 a-bt50 c-d\n"
-	 "L2 a-bt50 c-dt51",
-	 "merge L2: c-dt51 -> L2"},
-	{"not above other data", "L1 a-bt90\nL2 b-c", "nothing"},
-	{"not while somebody may still see what they hide", "L1 a-bt90n", "nothing"},
-	{"expired long ago: rewritten", "L1 a-b c-dx", "merge L1: c-dx -> L1"},
-	{"not at once", "L1 a-b c-dy", "nothing"},
+	 "L5 a-bt50 e-f\n"
+	 "L6 a-bt50+90 c-dt51",
+	 "merge L6: c-dt51 -> L6"},
+	{"above other data: down, to meet what they hide",
+	 "L4 a-bt90\n"
+	 "L5 b-c\n"
+	 "L6 a-b+90 c-d+90",
+	 "merge L4: a-bt90 L5: b-c L6: a-b+90 c-d+90 -> L6"},
+	{"above nothing: down for nothing, to be rewritten there",
+	 "L4 a-bt90\n"
+	 "L6 c-d+90",
+	 "merge L4: a-bt90 -> L4"},
+	{"not while somebody may still see what they hide",
+	 "L5 a-bt90n\n"
+	 "L6 a-b+90 c-dt90n",
+	 "nothing"},
+	{"expired long ago: rewritten", "L6 a-b c-dx", "merge L6: c-dx -> L6"},
+	{"or brought down first",
+	 "L5 c-dx\n"
+	 "L6 a-b+90 c-d",
+	 "merge L5: c-dx L6: c-d -> L6"},
+	{"not at once", "L6 a-b c-dy", "nothing"},
 
-	{"on request L0 goes first",
+	{"on request L0 goes first, to the bottom",
 	 "manual 9\n"
 	 "L0 a-d#8 a-b#7\n"
-	 "L1 c-d#1\n"
-	 "L2 a-z#2",
-	 "merge L0: a-d#8 a-b#7 L1: c-d#1 -> L1"},
-	{"then all of L1, in one job if it fits",
+	 "L5 c-d#1\n"
+	 "L6 a-z#2+90",
+	 "merge L0: a-d#8 a-b#7 L5: c-d#1 L6: a-z#2+90 -> L6"},
+	{"as far as one job can bring it",
 	 "manual 9\n"
-	 "from 1\n"
-	 "L1 a-b#5 c-d#6 x-z#7\n"
-	 "L2 a-f#1 g-h#2 y-z#3",
-	 "merge L1: a-b#5 c-d#6 x-z#7 L2: a-f#1 g-h#2 y-z#3 -> L2"},
+	 "job 50\n"
+	 "L0 a-d#8 a-b#7\n"
+	 "L5 c-d#1\n"
+	 "L6 a-z#2+90",
+	 "merge L0: a-d#8 a-b#7 L5: c-d#1 -> L5"},
+	{"then each level, in one job if it fits",
+	 "manual 9\n"
+	 "from 5\n"
+	 "L5 a-b#5 c-d#6 x-z#7\n"
+	 "L6 a-f#1+90 g-h#2 y-z#3",
+	 "merge L5: a-b#5 c-d#6 x-z#7 L6: a-f#1+90 g-h#2 y-z#3 -> L6"},
+	{"in pieces if not",
+	 "manual 9\n"
+	 "job 50\n"
+	 "from 5\n"
+	 "L5 a-b#5 c-d#6 x-z#7\n"
+	 "L6 a-b#1+90 g-h#2 y-z#3",
+	 "merge L5: a-b#5 L6: a-b#1+90 -> L6"},
 	{"and without reading what lies free",
 	 "manual 9\n"
-	 "from 1\n"
-	 "L1 a-b#5 c-d#6 x-z#7\n"
-	 "L2 g-h#2 y-z#3",
-	 "move L1: a-b#5 c-d#6 -> L2"},
+	 "from 5\n"
+	 "L5 a-b#5 c-d#6 x-z#7\n"
+	 "L6 g-h#2+90 y-z#3",
+	 "move L5: a-b#5 c-d#6 -> L6"},
 	{"levels between are crossed",
 	 "manual 9\n"
 	 "from 1\n"
 	 "L1 a-b#5\n"
-	 "L4 a-f#1",
-	 "move L1: a-b#5 -> L2"},
+	 "L4 b-f#2\n"
+	 "L6 a-c#1+90 d-h#3",
+	 "merge L1: a-b#5 L4: b-f#2 L6: a-c#1+90 d-h#3 -> L6"},
 	{"what came after the request may stay",
 	 "manual 9\n"
 	 "L0 a-d#10\n"
-	 "L1 c-d#11\n"
-	 "L2 a-z#2",
+	 "L5 c-d#11\n"
+	 "L6 a-z#2+90",
 	 "nothing"},
 	{"at the bottom all that can be dropped is",
 	 "manual 9\n"
-	 "from 2\n"
-	 "L2 a-b#1 c-d#2t1 e-f#3y",
-	 "merge L2: c-d#2t1 -> L2"},
-	{"once", "manual 9\nfrom 2\nL2 a-b#1 c-d#9t1 e-f#10y", "nothing"},
-	{"a lonely L0 goes to L1",
+	 "from 6\n"
+	 "L6 a-b#1 c-d#2t1 e-f#3y",
+	 "merge L6: c-d#2t1 -> L6"},
+	{"once", "manual 9\nfrom 6\nL6 a-b#1 c-d#9t1 e-f#10y", "nothing"},
+	{"a lonely L0 goes to the bottom",
 	 "manual 9\n"
 	 "L0 a-d#8 b-b#7",
-	 "merge L0: a-d#8 b-b#7 -> L1"},
+	 "merge L0: a-d#8 b-b#7 -> L6"},
+	{"a range is asked for: what overlaps it, and what hangs together with it",
+	 "manual 9\n"
+	 "range g-k\n"
+	 "L0 h-m#7 x-z#6 l-n#5\n"
+	 "L6 a-c#1+90 d-g#2 i-k#3",
+	 "merge L0: h-m#7 l-n#5 L6: i-k#3 -> L6"},
+	{"in the levels too",
+	 "manual 9\n"
+	 "range g-k\n"
+	 "from 5\n"
+	 "L5 a-f#4 g-h#5 i-m#6 n-p#7\n"
+	 "L6 a-h#1+90 i-p#2",
+	 "merge L5: g-h#5 i-m#6 L6: a-h#1+90 i-p#2 -> L6"},
 };
 
 /* "2.b" or "b" as a key */
@@ -228,6 +348,7 @@ parse_file(Drawing *d, const char *word, int level)
 	m->max_xid = 1;
 	d->files[d->n].meta = m;
 	d->files[d->n].busy = false;
+	d->files[d->n].fruitless = 0;
 	(void) snprintf(d->names[d->n], sizeof(d->names[0]), "%s", word);
 	low_len = parse_key(&p, low);
 	p++;
@@ -266,6 +387,9 @@ parse_file(Drawing *d, const char *word, int level)
 		case 'y':
 			m->oldest_expiry_us = NOW - KV_EXPIRY_LAG_US / 60;
 			break;
+		case 'f':
+			d->files[d->n].fruitless = (uint32_t) v;
+			break;
 		case 'n':
 			m->max_xid = 60;
 			break;
@@ -295,8 +419,19 @@ parse_line(Drawing *d, char *line, int *level)
 	while ((next = strtok(NULL, " ")) != NULL)
 	{
 		uint64_t v = strtoul(next, NULL, 10);
+		const char *p = next;
 
-		if (strcmp(word, "dropped") == 0)
+		if (strcmp(word, "range") == 0)
+		{
+			d->levels.manual_lower.len = parse_key(&p, d->range[0]);
+			p++;
+			d->levels.manual_upper.len = parse_key(&p, d->range[1]);
+			d->levels.manual_lower.data = d->range[0];
+			d->levels.manual_upper.data = d->range[1];
+		}
+		else if (strcmp(word, "job") == 0)
+			d->levels.job_bytes = v;
+		else if (strcmp(word, "dropped") == 0)
 			d->dropped[d->levels.n_dropped++] = (uint32_t) v;
 		else if (strcmp(word, "flushed") == 0)
 			d->levels.flushed_csn = v;
@@ -319,7 +454,10 @@ draw(const char *text)
 	int level = 0;
 
 	d->levels.files = d->files;
-	d->levels.level_bytes = 100;
+	d->levels.space_percent = 50;
+	d->levels.job_bytes = 1000000;
+	d->levels.manual_lower = kv_slice("", 0);
+	d->levels.manual_upper = kv_slice("", 0);
 	d->levels.l0_compact = 4;
 	d->levels.flushed_csn = UINT64_MAX;
 	d->levels.horizon = (KvHorizon){.xid = 50, .csn = UINT64_MAX, NOW};
@@ -402,9 +540,23 @@ add_random_file(Drawing *d, int level, uint32_t low, uint32_t high)
 	m->max_csn = 100000 - d->n;
 	m->entries = 100;
 	m->tombstones = kv_rand_below(100);
+	d->files[d->n].fruitless = (uint32_t) kv_rand_below(400) == 0;
 	d->files[d->n].meta = m;
 	d->files[d->n].busy = kv_rand_below(200) == 0;
 	d->n++;
+}
+
+static void
+random_range(Drawing *d)
+{
+	uint32_t low = (uint32_t) kv_rand_below(1000);
+
+	kv_store_be32(d->range[0], 1);
+	kv_store_be32(d->range[0] + 4, low);
+	kv_store_be32(d->range[1], 1);
+	kv_store_be32(d->range[1] + 4, low + 1 + (uint32_t) kv_rand_below(300));
+	d->levels.manual_lower = kv_slice(d->range[0], 8);
+	d->levels.manual_upper = kv_slice(d->range[1], 8);
 }
 
 static Drawing *
@@ -439,7 +591,11 @@ random_drawing(uint32_t n_l0, uint32_t n_deep)
 	{
 		d->levels.manual_before = 1 + kv_rand_below(1000000);
 		d->levels.manual_level = (int) kv_rand_below(KV_LEVELS);
+		if (kv_rand_below(2) == 0)
+			random_range(d);
 	}
+	d->levels.job_bytes = 10 << kv_rand_below(12);
+	d->levels.space_percent = (uint32_t) (1 + kv_rand_below(300));
 	if (kv_rand_below(3) == 0)
 		d->levels.flushed_csn = 100000 - kv_rand_below(10);
 	return d;
@@ -467,9 +623,10 @@ check_pair(const Drawing *d, const KvPick *pick, uint32_t a, uint32_t b)
 	/* an older L0 file would end above newer data */
 	if (x->level == 0)
 		KV_CHECK(!(y->level == 0 && b > a));
-	/* outputs would overlap a file of their level */
+	/* it would end above newer data, or overlap a file of its level */
 	if (x->level < pick->output_level)
-		KV_CHECK(y->level != pick->output_level);
+		KV_CHECK(y->level < x->level || y->level > pick->output_level ||
+				 (y->level == 0 && b < a));
 }
 
 static void
@@ -485,8 +642,8 @@ check_pick(const Drawing *d, const KvPick *pick)
 
 		KV_CHECK(!d->files[pick->files[i]].busy);
 		KV_CHECK(i == 0 || pick->files[i] > pick->files[i - 1]);
-		KV_CHECK(m->level == pick->output_level ||
-				 m->level + 1 == pick->output_level);
+		if (pick->kind != KV_PICK_REMOVE)
+			KV_CHECK(m->level <= pick->output_level);
 		if (m->level == 0)
 			KV_CHECK(m->max_csn <= d->levels.flushed_csn);
 		for (j = 0; j < d->n; j++)

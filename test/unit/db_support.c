@@ -34,7 +34,8 @@ test_db_init(TestDb *t)
 	t->config.ring_bytes = 64 << 10;
 	t->config.cache_bytes = 64 << 10;
 	t->config.file_bytes = 8 << 10;
-	t->config.level_bytes = 32 << 10;
+	t->config.job_bytes = 128 << 10;
+	t->config.l0_compact = 4;
 	t->config.block_bytes = 512;
 	t->config.max_files = 256;
 	t->config.max_readers = 4;

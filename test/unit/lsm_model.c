@@ -165,7 +165,8 @@ lsm_open(int n_keys)
 	KV_REQUIRE(m != NULL && n_keys <= LSM_KEYS);
 	test_db_init(&m->t);
 	m->t.config.file_bytes = 4 << 10;
-	m->t.config.level_bytes = 16 << 10;
+	m->t.config.job_bytes = 1024 << kv_rand_below(10);
+	m->t.config.space_percent = (uint32_t) (10 + kv_rand_below(100));
 	m->t.config.max_files = 2000;
 	m->t.config.lz4 = kv_rand_below(2) == 0;
 	m->t.penv->no_sync = true;

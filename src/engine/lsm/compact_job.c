@@ -129,10 +129,13 @@ pick(KvDb *db, KvCompaction *c, const KvVersion *v, KvPick *out, KvError *err)
 
 		files[i].meta = &f->meta;
 		files[i].busy = is_busy(db, f);
+		files[i].fruitless = atomic_load_explicit(&f->fruitless,
+												  memory_order_relaxed);
 	}
 	levels.files = files;
 	memcpy(levels.start, v->level_start, sizeof(levels.start));
-	levels.level_bytes = config->level_bytes;
+	levels.space_percent = config->space_percent;
+	levels.job_bytes = config->job_bytes;
 	levels.l0_compact = config->l0_compact;
 	levels.flushed_csn = v->n_mem > 0 ? v->mem[v->n_mem - 1].start_csn
 									  : UINT64_MAX;

@@ -40,7 +40,8 @@ struct KvCompaction
 	uint32_t *below; /* file slots */
 	uint32_t below_start[KV_LEVELS + 1];
 	uint32_t level_at[KV_LEVELS];
-	uint32_t passed; /* files of the next level since the output began */
+	int next_level;	 /* the next one below the output that is in use */
+	uint32_t passed; /* of its files since the output began */
 
 	/* writing */
 	KvTableOut out;

@@ -2,10 +2,14 @@
 /*
  * compact_pick.h - which compaction comes next: pure policy.
  *
- * L0 is merged when it has enough runs, deeper levels when they exceed their
- * targets (level_bytes, then ten times it for each level; the last level
- * takes what comes), files that lie in dropped stores are removed without
- * being read, and files that carry much that can be dropped are rewritten.
+ * Lazy leveling.  The deepest level in use is the last one and holds nearly
+ * all data.  Each level between it and L0 holds one run at most: when L0 has
+ * enough runs they become one, in the deepest level that is still empty, and
+ * nothing is rewritten until the levels are used up, or all that lies above
+ * the last level comes to a fair share of it.  So targets follow from the
+ * size of the last level.  Files also go down for being read in vain, and
+ * for holding much that can be dropped; those that lie in dropped stores are
+ * removed without being read.
  */
 #ifndef KV_COMPACT_PICK_H
 #define KV_COMPACT_PICK_H
@@ -17,11 +21,18 @@
 
 /* An expired value is worth a rewrite once it has lain that long. */
 #define KV_EXPIRY_LAG_US (INT64_C(3600) * 1000000)
+/*
+ * A point read that passes a file's filter and finds nothing has read a
+ * block for it: a file is worth merging once that many bytes come to its
+ * size.
+ */
+#define KV_FRUITLESS_BYTES 4096
 
 typedef struct KvPickFile
 {
 	const KvFileMeta *meta;
-	bool busy; /* not to be touched */
+	uint32_t fruitless; /* reads */
+	bool busy;			/* not to be touched */
 } KvPickFile;
 
 /* The levels as they are.  Everything is borrowed. */
@@ -33,7 +44,9 @@ typedef struct KvLevels
 	 */
 	const KvPickFile *files;
 	uint32_t start[KV_LEVELS + 1];
-	uint64_t level_bytes;
+	/* all above the last level may come to that many percent of it */
+	uint32_t space_percent;
+	uint64_t job_bytes; /* about so much for one job, where there is a choice */
 	uint32_t l0_compact;
 	/*
 	 * L0 files above it are newer than a memtable that is not flushed yet,
@@ -46,14 +59,16 @@ typedef struct KvLevels
 	/* files with smaller numbers may hold keys of dropped[] unseen */
 	uint64_t dropped_before;
 	/*
-	 * manual_before not 0: somebody asked for everything to be compacted.
-	 * The level's files with smaller numbers go down by one; in the deepest
-	 * level in use those are rewritten that have something to drop.  When
-	 * that is NOTHING the caller goes on with the next level: so what one
-	 * step wrote is old for the next, and new data never keeps it going.
+	 * manual_before not 0: somebody asked for [manual_lower, manual_upper) to
+	 * be compacted (upper.len 0: no bound).  The level's files there with
+	 * smaller numbers go down; in the deepest level in use those are
+	 * rewritten that have something to drop.  When that is NOTHING the
+	 * caller goes on with the next level: so what one step wrote is old for
+	 * the next, and new data never keeps it going.
 	 */
 	uint64_t manual_before;
 	int manual_level;
+	KvSlice manual_lower, manual_upper;
 } KvLevels;
 
 typedef enum KvPickKind

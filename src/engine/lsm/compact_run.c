@@ -16,7 +16,7 @@
 #include "engine/lsm/run_iter.h"
 
 #define READAHEAD_BYTES (1 << 20)
-/* An output ends when it has passed that many files of the next level. */
+/* An output ends when it has passed that many files of the level below. */
 #define MAX_PASSED 12
 #define POLL_EVERY 64 /* entries */
 
@@ -90,6 +90,9 @@ kv_job_note_below(KvDb *db, KvCompaction *c, const KvVersion *v, KvError *err)
 	if (c->below == NULL)
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for a compaction");
 	memcpy(c->below, v->files + first, n * sizeof(uint32_t));
+	c->next_level = c->output_level + 1;
+	while (kv_level_count(v, c->next_level) == 0)
+		c->next_level++;
 	for (level = 0; level < KV_LEVELS; level++)
 		c->level_at[level] = c->below_start[level];
 	return KV_OK;
@@ -113,7 +116,7 @@ data_below(KvDb *db, KvCompaction *c, KvSlice key)
 			   kv_key_after_file(key, &kv_file_at(db, c->below[*at])->meta))
 		{
 			(*at)++;
-			if (level == c->output_level + 1)
+			if (level == c->next_level)
 				c->passed++;
 		}
 		if (*at < end &&

@@ -70,6 +70,7 @@ typedef enum KvFileState
  * without it takes a hint, and looks again under it before acting on it.
  * meta is its writer's while PENDING (of an ingested run: until the version
  * that names it is published) and constant while LIVE or OBSOLETE.
+ * fruitless is anyone's.
  */
 typedef struct KvFileSlot
 {
@@ -77,6 +78,8 @@ typedef struct KvFileSlot
 	bool compacting;	  /* a job's input, or a run that the worker removes */
 	bool in_manifest;	  /* an edit that adds it is durable; the worker's */
 	uint64_t obsolete_at; /* version number; 0 while live */
+	/* point reads that went past the filter and found nothing */
+	_Atomic uint32_t fruitless;
 	KvFileMeta meta;
 } KvFileSlot;
 

@@ -14,6 +14,7 @@ typedef struct GetState
 	const KvReadView *view;
 	KvValue *value;
 	KvSource source;
+	bool met;	/* a version of the key, in the file at hand */
 	bool done;	/* a visible version was met */
 	bool found; /* and it is live */
 	KvStatus status;
@@ -48,6 +49,7 @@ visit(void *arg, const KvEntry *e)
 	GetState *g = arg;
 	KvVerdict verdict;
 
+	g->met = true;
 	g->status = kv_judge(g->db, g->view, e, g->source, &verdict);
 	if (g->status != KV_OK)
 		return true;
@@ -63,7 +65,10 @@ visit(void *arg, const KvEntry *e)
 static KvStatus
 ask_file(GetState *g, uint32_t slot, KvSlice key, uint64_t hash, KvError *err)
 {
-	const KvFileMeta *meta = &kv_file_at(g->db, slot)->meta;
+	KvFileSlot *file = kv_file_at(g->db, slot);
+	const KvFileMeta *meta = &file->meta;
+	const uint64_t *negatives = &g->db->sst_stats.filter_negatives;
+	uint64_t before = *negatives;
 	KvSst *sst;
 	KvStatus st;
 
@@ -74,7 +79,11 @@ ask_file(GetState *g, uint32_t slot, KvSlice key, uint64_t hash, KvError *err)
 	if (st != KV_OK)
 		return st;
 	g->source = kv_file_source(meta);
+	g->met = false;
 	st = kv_sst_get(sst, key, hash, visit, g, &g->db->sst_stats, err);
+	/* one in a hundred of the files asked, so a shared counter is cheap */
+	if (!g->met && *negatives == before)
+		atomic_fetch_add_explicit(&file->fruitless, 1, memory_order_relaxed);
 	return st == KV_OK ? g->status : st;
 }
 
@@ -161,7 +170,7 @@ kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 	kv_table_sweep(db);
 	for (;;)
 	{
-		GetState g = {db, view, value, KV_FROM_MEM, false, false, KV_OK};
+		GetState g = {.db = db, .view = view, .value = value};
 		const KvVersion *v = kv_version_acquire(db);
 
 		st = ask_version(&g, v, key, err);

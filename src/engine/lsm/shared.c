@@ -20,13 +20,14 @@ kv_config_default(KvConfig *config)
 	config->ring_bytes = UINT64_C(16) << 20;
 	config->cache_bytes = UINT64_C(128) << 20;
 	config->file_bytes = UINT64_C(64) << 20;
-	config->level_bytes = UINT64_C(256) << 20;
+	config->space_percent = 50;
+	config->job_bytes = UINT64_C(4) << 30;
 	config->wal_prealloc = 0;
 	config->manifest_bytes = UINT64_C(4) << 20;
 	config->block_bytes = 4096;
 	config->max_files = 4096;
 	config->max_readers = 128;
-	config->l0_compact = 4;
+	config->l0_compact = 8;
 	config->l0_stop = 36;
 	config->lz4 = true;
 	config->host_log = false;

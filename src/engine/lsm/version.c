@@ -271,6 +271,7 @@ kv_file_slot_reserve(KvDb *db, uint32_t *slot, KvError *err)
 			f->compacting = false;
 			f->in_manifest = false;
 			f->obsolete_at = 0;
+			atomic_store_explicit(&f->fruitless, 0, memory_order_relaxed);
 			memset(&f->meta, 0, sizeof(f->meta));
 			atomic_store_explicit(&f->state, KV_FILE_PENDING,
 								  memory_order_relaxed);
