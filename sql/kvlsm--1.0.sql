@@ -279,7 +279,11 @@ CREATE FUNCTION @extschema@.kvlsm_stats(
 		OUT cache_frames pg_catalog.int8,
 		OUT obsolete_files pg_catalog.int8,
 		OUT pinned_versions pg_catalog.int8,
-		OUT doubtful pg_catalog.int8)
+		OUT doubtful pg_catalog.int8,
+		OUT stalls_by_cause pg_catalog.jsonb,
+		OUT delays pg_catalog.int8,
+		OUT delayed_ms pg_catalog.int8,
+		OUT compaction_paused pg_catalog.bool)
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED
 	AS 'MODULE_PATHNAME', 'kvlsm_sql_stats';
 COMMENT ON FUNCTION @extschema@.kvlsm_stats() IS
@@ -291,11 +295,21 @@ CREATE FUNCTION @extschema@.kvlsm_flush() RETURNS pg_catalog.void
 COMMENT ON FUNCTION @extschema@.kvlsm_flush() IS
 	'writes what is in memory to files and waits for it';
 
-CREATE FUNCTION @extschema@.kvlsm_compact() RETURNS pg_catalog.void
+CREATE FUNCTION @extschema@.kvlsm_compact(
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'kvlsm_sql_compact';
-COMMENT ON FUNCTION @extschema@.kvlsm_compact() IS
-	'flushes, merges all files and waits for it';
+COMMENT ON FUNCTION @extschema@.kvlsm_compact(pg_catalog.regclass) IS
+	'flushes, merges the files of a store, or all files, and waits for it';
+
+CREATE FUNCTION @extschema@.kvlsm_pause_compaction(
+		pause pg_catalog.bool DEFAULT true)
+	RETURNS pg_catalog.void
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_pause_compaction';
+COMMENT ON FUNCTION @extschema@.kvlsm_pause_compaction(pg_catalog.bool) IS
+	'stops compaction until it is resumed with false, or the server restarts';
 
 CREATE FUNCTION @extschema@.kvlsm_verify()
 	RETURNS TABLE(file pg_catalog.text, problem pg_catalog.text)
@@ -339,7 +353,8 @@ REVOKE ALL ON FUNCTION
 	@extschema@.kvlsm_stats(),
 	@extschema@.kvlsm_status(),
 	@extschema@.kvlsm_flush(),
-	@extschema@.kvlsm_compact(),
+	@extschema@.kvlsm_compact(pg_catalog.regclass),
+	@extschema@.kvlsm_pause_compaction(pg_catalog.bool),
 	@extschema@.kvlsm_verify(),
 	@extschema@.kvlsm_shared_memory_size(),
 	@extschema@.kvlsm_drop_slot()

@@ -187,6 +187,11 @@ KvStatus kv_compact_step(KvDb *db, uint64_t budget, bool *busy,
 						 KvError *err) KV_MUST_CHECK;
 /* Drops the job under way, removes its output. */
 void kv_compact_abandon(KvDb *db);
+/* Bytes, before compression, that this process has merged: for pacing. */
+uint64_t kv_compact_merged(const KvDb *db);
+/* Any process: no step does anything until it is resumed.  Not durable. */
+void kv_pause_compaction(KvDb *db, bool pause);
+bool kv_compaction_paused(const KvDb *db);
 
 /* ---- writing */
 /*
@@ -242,8 +247,31 @@ typedef struct KvWrite
  */
 KvStatus kv_write(KvDb *db, const KvWrite *write, uint64_t *csn,
 				  KvError *err) KV_MUST_CHECK;
+
+/* Why there is no room for a write, by what makes room. */
+typedef enum KvStall
+{
+	KV_STALL_COMPACTION, /* L0 is full: a compaction */
+	KV_STALL_FLUSH,		 /* no memtable is free: a flush */
+	KV_STALL_LOG,		 /* the ring is full: the worker writes the WAL */
+	KV_STALL_NUMBERS,	 /* file numbers or doubts: the worker's next round */
+	KV_STALL_READER,	 /* a get that has been going on for 32 versions */
+	KV_STALL_CAUSES
+} KvStall;
+
+/* The name of the cause, one word. */
+const char *kv_stall_name(KvStall cause);
 /* Writers would be stalled now (checked before locks are taken). */
 bool kv_write_would_stall(const KvDb *db);
+/* The cause of the stall that a writer is in or was in last. */
+KvStall kv_stall_cause(const KvDb *db);
+/*
+ * For how long a writer should wait before it begins, without any lock: 0
+ * while flush and compaction keep up, and then the more the further they are
+ * behind, at most KV_MAX_DELAY_US.  Counted as a delay if not 0.
+ */
+#define KV_MAX_DELAY_US 10000
+uint64_t kv_write_delay_us(KvDb *db);
 
 /*
  * A hint that a transaction has ended: readers need not ask the host.  Never
@@ -397,6 +425,8 @@ size_t kv_dropped_key(uint32_t store_id, char *buf); /* 4 + 1 + 4 bytes */
 /* Asks; done when kv_request_done(ticket).  The host waits. */
 uint64_t kv_request_flush(KvDb *db);
 uint64_t kv_request_compact(KvDb *db); /* flush, then everything to the bottom */
+/* What overlaps [lower, upper); upper.len 0: no bound. */
+uint64_t kv_request_compact_range(KvDb *db, KvSlice lower, KvSlice upper);
 bool kv_request_done(KvDb *db, uint64_t ticket);
 
 /* Bytes of the files that hold [lower, upper), roughly. */
@@ -426,7 +456,9 @@ typedef struct KvStats
 	uint64_t flushes, flushed_bytes;
 	uint64_t compactions, compacted_in_bytes, compacted_out_bytes;
 	uint64_t ingests, ingested_bytes;
-	uint64_t stalls;
+	uint64_t stalls, stalls_by[KV_STALL_CAUSES];
+	uint64_t delays, delayed_us;
+	bool compaction_paused;
 	uint64_t cache_hits, cache_misses, cache_evictions, cache_frames;
 	uint64_t obsolete_files; /* waiting for readers or a backup */
 	uint64_t oldest_pinned_version, current_version;

@@ -148,6 +148,33 @@ kvlsm_db_if_ready(void)
 	return mode == KV_MODE_NORMAL || mode == KV_MODE_READONLY ? this_db : NULL;
 }
 
+/* What ends the stall, in a sentence. */
+static const char *
+stall_remedy(void)
+{
+	switch (kv_stall_cause(this_db))
+	{
+	case KV_STALL_COMPACTION:
+		return kv_compaction_paused(this_db)
+				   ? "Level 0 is full and compaction is paused: "
+					 "kvlsm_pause_compaction(false) resumes it."
+				   : "Level 0 is full: the compaction worker has to merge it.";
+	case KV_STALL_FLUSH:
+		return "No memtable is free: the engine worker has to flush one.";
+	case KV_STALL_LOG:
+		return "The ring of the kvlsm WAL is full: the engine worker has to "
+			   "write it.";
+	case KV_STALL_NUMBERS:
+		return "File numbers or places in a list are used up: the engine "
+			   "worker makes new ones in its next round.";
+	case KV_STALL_READER:
+		return "A process is stuck in a read: the oldest version of the "
+			   "store is still in use.";
+	default:
+		return "The engine worker has to make room.";
+	}
+}
+
 /* One line a stall: the first of the waiters who gets there writes it. */
 static void
 log_stall(long waited_ms)
@@ -165,7 +192,8 @@ log_stall(long waited_ms)
 			(errmsg("kvlsm: writes have been waiting for room for %ld ms: "
 					"%u memtables wait to be flushed, %llu files in level 0",
 					waited_ms, stats.memtables_immutable,
-					(unsigned long long) stats.files[0])));
+					(unsigned long long) stats.files[0]),
+			 errdetail("%s", stall_remedy())));
 }
 
 void
@@ -185,6 +213,7 @@ kvlsm_wait_for_room(TimestampTz *started)
 				 errmsg("kvlsm: no room for the write within "
 						"kvlsm.stall_timeout (%d ms)",
 						kvlsm_stall_timeout),
+				 errdetail("%s", stall_remedy()),
 				 errhint("Try again later; kvlsm_stats() shows what flush and "
 						 "compaction are doing.")));
 	log_stall(waited_ms);

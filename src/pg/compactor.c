@@ -2,7 +2,8 @@
 /*
  * compactor.c - the process that merges sorted files.
  *
- * One job at a time, in steps of a few MB with interrupt checks between them;
+ * One job at a time, in steps of a few MB with interrupt checks between them,
+ * and with pauses if kvlsm.compaction_rate_limit asks for them;
  * the engine worker installs the result.  It never touches the MANIFEST.  A
  * failure is reported and tried again later; the third in a row stops it for
  * longer, and reading and writing go on.
@@ -22,6 +23,31 @@
 #define FAILED_MS	  5000
 #define QUARANTINE_MS 60000
 
+/* A tenth of a second's work, if there is a limit. */
+static uint64
+step_bytes(void)
+{
+	uint64 limit = (uint64) kvlsm_compaction_rate_limit * 1024 / 10;
+
+	return limit == 0 ? STEP_BYTES : Min(Max(limit, 4096), STEP_BYTES);
+}
+
+/* Sleeps for as long as that much may take. */
+static void
+pace(TimestampTz started, uint64 bytes)
+{
+	while (!ShutdownRequestPending && kvlsm_compaction_rate_limit > 0)
+	{
+		uint64 due_ms = bytes * 1000 / 1024 / kvlsm_compaction_rate_limit;
+		long passed_ms = TimestampDifferenceMilliseconds(started,
+														 GetCurrentTimestamp());
+
+		if ((uint64) passed_ms >= due_ms)
+			return;
+		kvlsm_worker_sleep((long) Min(due_ms - passed_ms, 1000));
+	}
+}
+
 /* Compacts until there is nothing to do; how long to sleep then. */
 static long
 compact(KvDb *db, int *failures)
@@ -32,11 +58,13 @@ compact(KvDb *db, int *failures)
 	while (busy && !ShutdownRequestPending)
 	{
 		KvStatus status;
+		TimestampTz started = GetCurrentTimestamp();
+		uint64 merged = kv_compact_merged(db);
 
 		if (kv_mode(db) != KV_MODE_NORMAL)
 			return IDLE_MS;
 		kv_error_clear(&err);
-		status = kv_compact_step(db, STEP_BYTES, &busy, &err);
+		status = kv_compact_step(db, step_bytes(), &busy, &err);
 		CHECK_FOR_INTERRUPTS();
 		if (status == KV_INTERRUPTED)
 			break;
@@ -51,6 +79,7 @@ compact(KvDb *db, int *failures)
 			return *failures < 3 ? FAILED_MS : QUARANTINE_MS;
 		}
 		*failures = 0;
+		pace(started, kv_compact_merged(db) - merged);
 	}
 	return IDLE_MS;
 }

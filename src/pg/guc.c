@@ -31,6 +31,7 @@ int kvlsm_write_set_memory = 1024 * 1024;
 char *kvlsm_default_store = "kv";
 int kvlsm_block_size = 4096;
 int kvlsm_compression = 1;
+int kvlsm_compaction_rate_limit = 0;
 int kvlsm_force_mode = KVLSM_FORCE_NORMAL;
 
 static const struct config_enum_entry compressions[] = {{"none", 0, false},
@@ -72,6 +73,10 @@ static const IntSetting int_settings[] = {
 	{"kvlsm.wal_writer_delay",
 	 "Time between writes of the kvlsm WAL by the engine worker.", NULL,
 	 &kvlsm_wal_writer_delay, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS},
+	{"kvlsm.compaction_rate_limit",
+	 "Data that compaction merges in a second, before compression.",
+	 "Zero sets no limit.", &kvlsm_compaction_rate_limit, 0, INT_MAX,
+	 PGC_SIGHUP, GUC_UNIT_KB},
 	{"kvlsm.stall_timeout",
 	 "Time after which a write that waits for room fails.",
 	 "Zero waits without limit.", &kvlsm_stall_timeout, 0, INT_MAX, PGC_SUSET,

@@ -33,6 +33,7 @@ extern int kvlsm_wal_buffers;	   /* MB */
 extern int kvlsm_max_files;
 extern int kvlsm_wal_writer_delay; /* ms */
 extern int kvlsm_stall_timeout;	   /* ms; 0: no limit */
+extern int kvlsm_compaction_rate_limit; /* kB a second; 0: no limit */
 extern int kvlsm_max_key_size;	   /* bytes */
 extern int kvlsm_max_value_size;   /* bytes */
 extern int kvlsm_max_batch_items;

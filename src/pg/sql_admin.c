@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * sql_admin.c - the SQL functions about stores: kv_create_store,
- * kvlsm_store_size, kvlsm_stats, kvlsm_flush, kvlsm_compact, kvlsm_verify.
+ * kvlsm_store_size, kvlsm_stats, kvlsm_flush, kvlsm_compact,
+ * kvlsm_pause_compaction, kvlsm_verify.
  *
  * Requests are served by the workers; a backend only asks and waits.  Who
  * may call what is decided by EXECUTE privileges (kvlsm--1.0.sql), except
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(kvlsm_sql_create_store);
 PG_FUNCTION_INFO_V1(kvlsm_sql_store_size);
 PG_FUNCTION_INFO_V1(kvlsm_sql_flush);
 PG_FUNCTION_INFO_V1(kvlsm_sql_compact);
+PG_FUNCTION_INFO_V1(kvlsm_sql_pause_compaction);
 PG_FUNCTION_INFO_V1(kvlsm_sql_verify);
 PG_FUNCTION_INFO_V1(kvlsm_sql_stats);
 
@@ -146,7 +148,32 @@ kvlsm_sql_flush(PG_FUNCTION_ARGS)
 Datum
 kvlsm_sql_compact(PG_FUNCTION_ARGS)
 {
-	kvlsm_wait_for_request(kv_request_compact(kvlsm_db(true)));
+	KvDb *db = kvlsm_db(true);
+	KvlsmStore store;
+	char bounds[2][KV_STORE_PREFIX];
+	KvSlice lower = {"", 0};
+	KvSlice upper = {"", 0};
+
+	if (kv_compaction_paused(db))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("compaction is paused"),
+						errhint("kvlsm_pause_compaction(false) resumes it.")));
+	if (!PG_ARGISNULL(0))
+	{
+		kvlsm_open_store(PG_GETARG_OID(0), KVLSM_READ, &store);
+		if (store.id == 0)
+			PG_RETURN_VOID(); /* nothing was ever written to it */
+		kvlsm_store_bounds(store.id, bounds[0], bounds[1], &lower, &upper);
+	}
+	kvlsm_wait_for_request(kv_request_compact_range(db, lower, upper));
+	PG_RETURN_VOID();
+}
+
+/* kvlsm_pause_compaction(pause): until it is resumed, or the server restarts */
+Datum
+kvlsm_sql_pause_compaction(PG_FUNCTION_ARGS)
+{
+	kv_pause_compaction(kvlsm_db(true), PG_GETARG_BOOL(0));
 	PG_RETURN_VOID();
 }
 
@@ -218,6 +245,21 @@ levels_json(const KvStats *stats)
 							 stats->bytes[i], stats->entries[i],
 							 stats->tombstones[i]);
 	appendStringInfoString(&json, json.len == 0 ? "[]" : "]");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+/* How often writers had to wait, by what for. */
+static Datum
+stalls_json(const KvStats *stats)
+{
+	StringInfoData json;
+	int i;
+
+	initStringInfo(&json);
+	for (i = 0; i < KV_STALL_CAUSES; i++)
+		appendStringInfo(&json, "%s\"%s\": " UINT64_FORMAT, i == 0 ? "{" : ", ",
+						 kv_stall_name((KvStall) i), stats->stalls_by[i]);
+	appendStringInfoChar(&json, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
@@ -296,6 +338,10 @@ kvlsm_sql_stats(PG_FUNCTION_ARGS)
 					  ? 0
 					  : stats.current_version - stats.oldest_pinned_version);
 	add_int(&row, stats.doubtful);
+	row.values[row.n++] = stalls_json(&stats);
+	add_int(&row, stats.delays);
+	add_int(&row, stats.delayed_us / 1000);
+	row.values[row.n++] = BoolGetDatum(stats.compaction_paused);
 	if (row.n != desc->natts)
 		elog(ERROR, "unexpected number of columns of kvlsm_stats");
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),

@@ -16,7 +16,10 @@
 
 #include "access/xact.h"
 #include "compat.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 /* varints and lengths of an entry in a batch */
 #define ENTRY_OVERHEAD 64
@@ -173,6 +176,28 @@ kvlsm_free_write_set(void)
 	}
 }
 
+/* Slows a writer down while flush or compaction is behind. */
+static void
+delay_write(uint64 us)
+{
+	KVLSM_WAIT_EVENT(wait_event, "KvlsmWriteDelay");
+	TimestampTz end = GetCurrentTimestamp() + us;
+
+	while (us > 0)
+	{
+		long left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													   end);
+
+		if (left_ms <= 0)
+			break;
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 left_ms, wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 void
 kvlsm_wait_before_write(KvDb *db)
 {
@@ -185,6 +210,7 @@ kvlsm_wait_before_write(KvDb *db)
 		return;
 	while (kv_write_would_stall(db))
 		kvlsm_wait_for_room(&started);
+	delay_write(kv_write_delay_us(db));
 	last_cid = cid;
 	last_lxid = kvlsm_my_lxid();
 }

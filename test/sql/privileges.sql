@@ -47,11 +47,12 @@ INSERT INTO ways (sql) VALUES
 	('SELECT kvlsm_stats()'), ('SELECT kvlsm_status()'), ('SELECT kvlsm_flush()'),
 	('SELECT kvlsm_compact()'), ('SELECT kvlsm_verify()'),
 	('SELECT kvlsm_shared_memory_size()'), ('SELECT kvlsm_drop_slot()'),
-	('SELECT kv_create_store(''kvp.mine'')');
+	('SELECT kv_create_store(''kvp.mine'')'),
+	('SELECT kvlsm_compact(''kvp.s'')'), ('SELECT kvlsm_pause_compaction()');
 GRANT SELECT ON ways TO PUBLIC;
 
 SET ROLE regress_kv_reader;
-SELECT sql, may(sql) AS reader FROM ways WHERE i <= 30 ORDER BY i;
+SELECT sql, may(sql) AS reader FROM ways WHERE i <= 32 ORDER BY i;
 RESET ROLE;
 SET ROLE regress_kv_writer;
 SELECT sql, may(sql) AS writer FROM ways ORDER BY i;

@@ -20,20 +20,85 @@ kv_request_flush(KvDb *db)
 	return ticket;
 }
 
+static void
+include_lower(KvRange *range, KvSlice lower)
+{
+	if (lower.len > KV_BOUND_BYTES)
+		lower.len = KV_BOUND_BYTES;
+	if (range->any &&
+		kv_slice_compare(kv_slice(range->lower, range->lower_len), lower) <= 0)
+		return;
+	memcpy(range->lower, lower.data, lower.len);
+	range->lower_len = (uint16_t) lower.len;
+}
+
+static void
+include_upper(KvRange *range, KvSlice upper)
+{
+	char cut[KV_BOUND_BYTES];
+	size_t n = upper.len < KV_BOUND_BYTES ? upper.len : KV_BOUND_BYTES;
+
+	memcpy(cut, upper.data, n);
+	/* cut, it stands for the first key behind all that begin so */
+	if (upper.len > n)
+	{
+		while (n > 0 && cut[n - 1] == '\xff')
+			n--;
+		if (n > 0)
+			cut[n - 1]++;
+	}
+	if (range->any &&
+		(range->upper_len == 0 ||
+		 (n > 0 && kv_slice_compare(kv_slice(cut, n),
+									kv_slice(range->upper,
+											 range->upper_len)) <= 0)))
+		return;
+	memcpy(range->upper, cut, n);
+	range->upper_len = (uint16_t) n;
+}
+
 uint64_t
 kv_request_compact(KvDb *db)
 {
+	return kv_request_compact_range(db, kv_slice("", 0), kv_slice("", 0));
+}
+
+uint64_t
+kv_request_compact_range(KvDb *db, KvSlice lower, KvSlice upper)
+{
+	KvEnv *env = db->env;
+	KvRange *range = &db->shared->compact_range;
 	uint64_t ticket;
 
 	/* what is in memory now belongs to what is compacted */
 	(void) kv_request_flush(db);
+	env->ops->lock(env, KV_LOCK_VERSION, true);
+	include_lower(range, lower);
+	include_upper(range, upper);
+	range->any = true;
 	ticket = atomic_fetch_add_explicit(&db->shared->compact_asked, 1,
 									   memory_order_acq_rel) +
 			 1;
+	env->ops->unlock(env, KV_LOCK_VERSION);
 	KV_ASSERT((ticket & KV_TICKET_COMPACT) == 0);
 	db->env->ops->kick(db->env, KV_KICK_WORKER);
 	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
 	return ticket | KV_TICKET_COMPACT;
+}
+
+void
+kv_pause_compaction(KvDb *db, bool pause)
+{
+	atomic_store_explicit(&db->shared->compaction_paused, pause,
+						  memory_order_relaxed);
+	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
+}
+
+bool
+kv_compaction_paused(const KvDb *db)
+{
+	return atomic_load_explicit(&db->shared->compaction_paused,
+								memory_order_relaxed);
 }
 
 bool
@@ -105,6 +170,7 @@ static void
 fill_counters(const KvShared *s, KvStats *out)
 {
 	const KvCounters *c = &s->counters;
+	int i;
 
 	out->wal_bytes = atomic_load_explicit(&c->wal_bytes, memory_order_relaxed);
 	out->flushes = atomic_load_explicit(&c->flushes, memory_order_relaxed);
@@ -119,7 +185,17 @@ fill_counters(const KvShared *s, KvStats *out)
 	out->ingests = atomic_load_explicit(&c->ingests, memory_order_relaxed);
 	out->ingested_bytes = atomic_load_explicit(&c->ingested_bytes,
 											   memory_order_relaxed);
-	out->stalls = atomic_load_explicit(&c->stalls, memory_order_relaxed);
+	for (i = 0; i < KV_STALL_CAUSES; i++)
+	{
+		out->stalls_by[i] = atomic_load_explicit(&c->stalls[i],
+												 memory_order_relaxed);
+		out->stalls += out->stalls_by[i];
+	}
+	out->delays = atomic_load_explicit(&c->delays, memory_order_relaxed);
+	out->delayed_us = atomic_load_explicit(&c->delayed_us,
+										   memory_order_relaxed);
+	out->compaction_paused = atomic_load_explicit(&s->compaction_paused,
+												  memory_order_relaxed);
 	out->synced_lsn = atomic_load_explicit(&s->synced_lsn,
 										   memory_order_relaxed);
 	out->flushed_lsn = atomic_load_explicit(&s->flushed_lsn,

@@ -12,6 +12,12 @@
 #include "engine/lsm/compact_job.h"
 
 uint64_t
+kv_compact_merged(const KvDb *db)
+{
+	return db->merged_bytes;
+}
+
+uint64_t
 kv_compaction_version(const KvDb *db)
 {
 	return db->compaction != NULL && db->compaction->version != 0
@@ -145,6 +151,10 @@ pick(KvDb *db, KvCompaction *c, const KvVersion *v, KvPick *out, KvError *err)
 	levels.dropped_before = db->dropped_before;
 	levels.manual_before = db->manual_before;
 	levels.manual_level = db->manual_level;
+	levels.manual_lower = kv_slice(db->manual_range.lower,
+								   db->manual_range.lower_len);
+	levels.manual_upper = kv_slice(db->manual_range.upper,
+								   db->manual_range.upper_len);
 	kv_compact_pick(&levels, out);
 	env->ops->free(env, files);
 	return KV_OK;
@@ -358,11 +368,15 @@ static void
 look_at_requests(KvDb *db)
 {
 	KvShared *s = db->shared;
-	uint64_t asked = atomic_load_explicit(&s->compact_asked,
-										  memory_order_acquire);
+	KvEnv *env = db->env;
+	uint64_t asked;
 
 	if (db->manual_ticket == 0)
 	{
+		env->ops->lock(env, KV_LOCK_VERSION, false);
+		asked = atomic_load_explicit(&s->compact_asked, memory_order_acquire);
+		db->manual_range = s->compact_range;
+		env->ops->unlock(env, KV_LOCK_VERSION);
 		if (asked <=
 			atomic_load_explicit(&s->compact_done, memory_order_relaxed))
 			return;
@@ -380,6 +394,9 @@ look_at_requests(KvDb *db)
 static bool
 request_goes_on(KvDb *db)
 {
+	KvShared *s = db->shared;
+	KvEnv *env = db->env;
+
 	if (db->manual_before == 0)
 		return false;
 	if (db->manual_level < KV_LEVELS - 1)
@@ -387,11 +404,17 @@ request_goes_on(KvDb *db)
 		start_level(db, db->manual_level + 1);
 		return true;
 	}
+	/* what was asked for meanwhile is still to be done */
+	env->ops->lock(env, KV_LOCK_VERSION, true);
+	if (atomic_load_explicit(&s->compact_asked, memory_order_relaxed) ==
+		db->manual_ticket)
+		s->compact_range.any = false;
+	env->ops->unlock(env, KV_LOCK_VERSION);
 	/* pairs with the acquire in kv_request_done */
-	atomic_store_explicit(&db->shared->compact_done, db->manual_ticket,
+	atomic_store_explicit(&s->compact_done, db->manual_ticket,
 						  memory_order_release);
 	db->manual_ticket = db->manual_before = 0;
-	db->env->ops->kick(db->env, KV_KICK_WAITERS);
+	env->ops->kick(env, KV_KICK_WAITERS);
 	return true;
 }
 
@@ -406,6 +429,8 @@ kv_compact_step(KvDb *db, uint64_t budget, bool *busy, KvError *err)
 	if (kv_mode(db) != KV_MODE_NORMAL)
 		return KV_OK;
 	kv_table_sweep(db);
+	if (kv_compaction_paused(db))
+		return KV_OK;
 	/* pairs with the release of the worker */
 	state = atomic_load_explicit(&job->state, memory_order_acquire);
 	if (state == KV_JOB_DONE)

@@ -319,6 +319,7 @@ kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 		if (status != KV_OK)
 			return status;
 		used += it->entry.key.len + it->entry.value.len + 16;
+		db->merged_bytes += it->entry.key.len + it->entry.value.len + 16;
 		it->ops->next(it);
 	}
 	if (it->valid)

@@ -150,8 +150,17 @@ typedef struct KvJobShared
 typedef struct KvCounters
 {
 	_Atomic uint64_t wal_bytes, flushes, flushed_bytes, compactions,
-		compacted_in, compacted_out, ingests, ingested_bytes, stalls;
+		compacted_in, compacted_out, ingests, ingested_bytes, delays,
+		delayed_us, stalls[KV_STALL_CAUSES];
 } KvCounters;
+
+/* Keys [lower, upper), cut outwards; upper_len 0: no bound. */
+typedef struct KvRange
+{
+	bool any; /* not empty */
+	uint16_t lower_len, upper_len;
+	char lower[KV_BOUND_BYTES], upper[KV_BOUND_BYTES];
+} KvRange;
 
 typedef struct KvShared
 {
@@ -194,6 +203,10 @@ typedef struct KvShared
 	/* tickets: asked by anyone, done by the worker */
 	_Atomic uint64_t flush_asked, flush_done;
 	_Atomic uint64_t compact_asked, compact_done;
+	/* all that is asked for and not done; under KV_LOCK_VERSION */
+	KvRange compact_range;
+	_Atomic bool compaction_paused;
+	_Atomic uint32_t last_stall; /* KvStall */
 
 	_Atomic uint32_t n_doubts; /* entries of doubts[] ever in use */
 	KvDoubtShared doubts[KV_MAX_DOUBTS];
@@ -242,6 +255,8 @@ struct KvDb
 	/* the request being served: its flush, its files (0: wait) and level */
 	uint64_t manual_ticket, manual_flush, manual_before;
 	int manual_level;
+	KvRange manual_range;
+	uint64_t merged_bytes;
 	/* files with smaller numbers may hold keys of stores dropped since */
 	uint64_t dropped_before;
 	uint32_t dropped_known; /* length of the list at that time */

@@ -23,14 +23,20 @@ kv_ingest_threshold(const KvDb *db)
 	return db->shared->config.memtable_bytes / 2;
 }
 
+static bool
+l0_is_full(const KvShared *s)
+{
+	return atomic_load_explicit(&s->l0_files, memory_order_relaxed) >=
+		   s->config.l0_stop;
+}
+
 bool
 kv_write_would_stall(const KvDb *db)
 {
 	const KvShared *s = db->shared;
 	uint32_t i;
 
-	if (atomic_load_explicit(&s->l0_files, memory_order_relaxed) >=
-		s->config.l0_stop)
+	if (l0_is_full(s))
 		return true;
 	/* room in the active one is not looked at: this is a forecast */
 	for (i = 0; i < s->config.memtables; i++)
@@ -38,6 +44,72 @@ kv_write_would_stall(const KvDb *db)
 			KV_MEM_IMMUTABLE)
 			return false;
 	return true;
+}
+
+const char *
+kv_stall_name(KvStall cause)
+{
+	static const char *const names[] = {"compaction", "flush", "log",
+										"numbers", "reader"};
+
+	return cause < KV_STALL_CAUSES ? names[cause] : "unknown";
+}
+
+KvStall
+kv_stall_cause(const KvDb *db)
+{
+	return (KvStall) atomic_load_explicit(&db->shared->last_stall,
+										  memory_order_relaxed);
+}
+
+/* How far L0 is on its way from being compacted to being full: 0 to 1. */
+static double
+l0_debt(const KvShared *s)
+{
+	double n = atomic_load_explicit(&s->l0_files, memory_order_relaxed);
+	double start = (s->config.l0_compact + s->config.l0_stop) / 2.0;
+
+	return (n - start) / (s->config.l0_stop - start);
+}
+
+/* The second half of the last memtable, while all others wait for a flush. */
+static double
+memtable_debt(const KvDb *db)
+{
+	const KvShared *s = db->shared;
+	double used = 0;
+	uint32_t i;
+
+	for (i = 0; i < s->config.memtables; i++)
+		switch (atomic_load_explicit(&s->mem[i].state, memory_order_relaxed))
+		{
+		case KV_MEM_FREE:
+			return 0;
+		case KV_MEM_ACTIVE:
+			used = (double) kv_mem_used(kv_mem_at(db, i)) /
+				   (double) s->config.memtable_bytes;
+			break;
+		}
+	return used * 2 - 1;
+}
+
+uint64_t
+kv_write_delay_us(KvDb *db)
+{
+	KvCounters *c = &db->shared->counters;
+	double debt = l0_debt(db->shared), mem = memtable_debt(db);
+	uint64_t us;
+
+	if (mem > debt)
+		debt = mem;
+	if (debt <= 0)
+		return 0;
+	if (debt > 1)
+		debt = 1;
+	us = 1 + (uint64_t) (debt * debt * (KV_MAX_DELAY_US - 1));
+	atomic_fetch_add_explicit(&c->delays, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->delayed_us, us, memory_order_relaxed);
+	return us;
 }
 
 /* A memtable that may take the next generation, or UINT32_MAX. */
@@ -58,17 +130,23 @@ free_mem_slot(const KvShared *s)
  * and rotation_finish cannot fail.
  */
 static KvStatus
-rotation_prepare(KvDb *db, uint32_t *slot, uint64_t *wal_no)
+rotation_prepare(KvDb *db, uint32_t *slot, uint64_t *wal_no, KvStall *cause)
 {
 	KvEnv *env = db->env;
 	KvError ignored;
 
 	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_LOG));
 	*slot = free_mem_slot(db->shared);
-	if (*slot == UINT32_MAX || kv_ring_free(kv_ring_at(db)) < kv_ring_bound(0))
+	*cause = KV_STALL_FLUSH;
+	if (*slot == UINT32_MAX)
 		return KV_STALLED;
+	*cause = KV_STALL_LOG;
+	if (kv_ring_free(kv_ring_at(db)) < kv_ring_bound(0))
+		return KV_STALLED;
+	*cause = KV_STALL_NUMBERS;
 	if (kv_new_file_no(db, wal_no, &ignored) != KV_OK)
 		return KV_STALLED;
+	*cause = KV_STALL_READER;
 	env->ops->lock(env, KV_LOCK_VERSION, true);
 	if (!kv_version_can_install_locked(db))
 	{
@@ -125,46 +203,59 @@ rotation_finish(KvDb *db, uint32_t slot, uint64_t wal_no, uint64_t start_csn,
 	env->ops->kick(env, KV_KICK_WORKER);
 }
 
-KvStatus
-kv_rotate_locked(KvDb *db)
+static KvStatus
+rotate_locked(KvDb *db, KvStall *cause)
 {
 	uint32_t slot;
 	uint64_t wal_no;
 	KvStatus st;
 
 	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_LOG));
-	st = rotation_prepare(db, &slot, &wal_no);
+	st = rotation_prepare(db, &slot, &wal_no, cause);
 	if (st == KV_OK)
 		rotation_finish(db, slot, wal_no,
 						db->shared->under_log_lock.next_csn - 1, NULL, 0);
 	return st;
 }
 
-static KvStatus
-stalled(KvDb *db, KvError *err)
+KvStatus
+kv_rotate_locked(KvDb *db)
 {
-	atomic_fetch_add_explicit(&db->shared->counters.stalls, 1,
+	KvStall ignored;
+
+	return rotate_locked(db, &ignored);
+}
+
+static KvStatus
+stalled(KvDb *db, KvStall cause, KvError *err)
+{
+	KvShared *s = db->shared;
+
+	atomic_fetch_add_explicit(&s->counters.stalls[cause], 1,
 							  memory_order_relaxed);
+	atomic_store_explicit(&s->last_stall, cause, memory_order_relaxed);
 	db->env->ops->kick(db->env, KV_KICK_WORKER);
 	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
-	return kv_fail(err, KV_STALLED, "waiting for the engine worker");
+	return kv_fail(err, KV_STALLED, "no room for the write: waiting for %s",
+				   kv_stall_name(cause));
 }
 
 /* Room for a batch in ring and memtable; rotates if that gives it. */
 static KvStatus
-make_room_locked(KvDb *db, size_t mem_need, size_t ring_need)
+make_room_locked(KvDb *db, size_t mem_need, size_t ring_need, KvStall *cause)
 {
 	KvShared *s = db->shared;
 
 	KV_ASSERT(db->env->ops->lock_held(db->env, KV_LOCK_LOG));
-	if (atomic_load_explicit(&s->l0_files, memory_order_relaxed) >=
-		s->config.l0_stop)
+	*cause = KV_STALL_COMPACTION;
+	if (l0_is_full(s))
 		return KV_STALLED;
+	*cause = KV_STALL_LOG;
 	if (kv_ring_free(kv_ring_at(db)) < ring_need + kv_ring_bound(0))
 		return KV_STALLED;
 	if (kv_mem_free(kv_mem_at(db, s->under_log_lock.active)) >= mem_need)
 		return KV_OK;
-	return kv_rotate_locked(db);
+	return rotate_locked(db, cause);
 }
 
 /* Cannot fail: room was made. */
@@ -220,6 +311,7 @@ kv_write(KvDb *db, const KvWrite *w, uint64_t *csn, KvError *err)
 	const KvBatch *batch = w->batch;
 	uint64_t lsn = 0;
 	bool half_full;
+	KvStall cause;
 	KvStatus st;
 
 	if (batch->len > kv_max_batch_bytes(db))
@@ -232,11 +324,11 @@ kv_write(KvDb *db, const KvWrite *w, uint64_t *csn, KvError *err)
 		return kv_fail(err, KV_NOT_READY, "the store does not take writes");
 	}
 	st = make_room_locked(db, kv_mem_bound(batch->count, batch->payload),
-						  kv_ring_bound(batch->len));
+						  kv_ring_bound(batch->len), &cause);
 	if (st != KV_OK)
 	{
 		env->ops->unlock(env, KV_LOCK_LOG);
-		return stalled(db, err);
+		return stalled(db, cause, err);
 	}
 	*csn = s->under_log_lock.next_csn++;
 	if (w->log_batch != NULL)
@@ -263,6 +355,7 @@ kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload, const uint32_t *slots,
 	KvShared *s = db->shared;
 	KvLogRecord rec = {KV_LOG_INGEST, 0, xid, 0, payload};
 	uint64_t wal_no, pos;
+	KvStall cause = KV_STALL_LOG;
 	uint32_t slot, i;
 	KvStatus st;
 
@@ -272,11 +365,12 @@ kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload, const uint32_t *slots,
 						   kv_ring_bound(payload.len) + 2 * kv_ring_bound(0))
 		st = KV_STALLED;
 	if (st == KV_OK)
-		st = rotation_prepare(db, &slot, &wal_no);
+		st = rotation_prepare(db, &slot, &wal_no, &cause);
 	if (st == KV_OK && xid != 0 &&
 		kv_doubt_add_locked(db, xid, KV_XACT_IN_DOUBT) != KV_OK)
 	{
 		env->ops->unlock(env, KV_LOCK_VERSION);
+		cause = KV_STALL_NUMBERS;
 		st = KV_STALLED;
 	}
 	if (st != KV_OK)
@@ -284,7 +378,7 @@ kv_publish_run(KvDb *db, uint64_t xid, KvSlice payload, const uint32_t *slots,
 		env->ops->unlock(env, KV_LOCK_LOG);
 		if (st == KV_NOT_READY)
 			return kv_fail(err, st, "the store does not take writes");
-		return stalled(db, err);
+		return stalled(db, cause, err);
 	}
 	*csn = s->under_log_lock.next_csn++;
 	if (log_batch != NULL)
