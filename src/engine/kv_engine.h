@@ -47,8 +47,8 @@ typedef struct KvConfig
 	 * more rewriting, more costs more space and reading.
 	 */
 	uint32_t space_percent;
-	uint32_t l0_compact;	 /* files in L0 that start a compaction */
-	uint32_t l0_stop;		 /* files in L0 that stall writers */
+	uint32_t l0_compact; /* files in L0 that start a compaction */
+	uint32_t l0_stop;	 /* files in L0 that stall writers */
 	bool lz4;
 	bool host_log; /* the host's log is the truth: a gap in ours is no loss */
 } KvConfig;

@@ -31,11 +31,11 @@ extern int kvlsm_memtables;
 extern int kvlsm_block_cache_size; /* MB */
 extern int kvlsm_wal_buffers;	   /* MB */
 extern int kvlsm_max_files;
-extern int kvlsm_wal_writer_delay; /* ms */
-extern int kvlsm_stall_timeout;	   /* ms; 0: no limit */
+extern int kvlsm_wal_writer_delay;		/* ms */
+extern int kvlsm_stall_timeout;			/* ms; 0: no limit */
 extern int kvlsm_compaction_rate_limit; /* kB a second; 0: no limit */
-extern int kvlsm_max_key_size;	   /* bytes */
-extern int kvlsm_max_value_size;   /* bytes */
+extern int kvlsm_max_key_size;			/* bytes */
+extern int kvlsm_max_value_size;		/* bytes */
 extern int kvlsm_max_batch_items;
 extern int kvlsm_max_rows; /* of one kv_range call */
 extern int kvlsm_max_key_locks;

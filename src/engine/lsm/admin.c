@@ -49,9 +49,9 @@ include_upper(KvRange *range, KvSlice upper)
 	}
 	if (range->any &&
 		(range->upper_len == 0 ||
-		 (n > 0 && kv_slice_compare(kv_slice(cut, n),
-									kv_slice(range->upper,
-											 range->upper_len)) <= 0)))
+		 (n > 0 &&
+		  kv_slice_compare(kv_slice(cut, n),
+						   kv_slice(range->upper, range->upper_len)) <= 0)))
 		return;
 	memcpy(range->upper, cut, n);
 	range->upper_len = (uint16_t) n;
