@@ -47,6 +47,20 @@ open_segment(KvDb *db, const KvWalStart *start, KvError *err)
 	return KV_OK;
 }
 
+/*
+ * A failed sync is final: the system may have dropped what it could not
+ * write, and a second attempt would succeed without having written it.  The
+ * store goes on only after recovery, which reads what is really there.
+ */
+static KvStatus
+sync_segment(KvDb *db, KvError *err)
+{
+	KvStatus st = kv_wal_sync(db->wal, err);
+
+	db->sync_failed = st != KV_OK && !KV_BUG(wal_retry_sync);
+	return st;
+}
+
 static KvStatus
 next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
 {
@@ -58,7 +72,7 @@ next_segment(KvDb *db, const KvLogRecord *rec, KvError *err)
 	KV_ASSERT(rec->type == KV_LOG_SWITCH);
 	KV_ASSERT(kv_wal_pending(db->wal) == 0);
 	/* nothing goes into a segment before the one before it is synced */
-	st = kv_wal_sync(db->wal, err);
+	st = sync_segment(db, err);
 	if (st != KV_OK)
 		return st;
 	start.segment_no = rec->xid;
@@ -98,6 +112,7 @@ continue_in_new_segment(KvDb *db, KvError *err)
 	if (st == KV_OK)
 	{
 		st = kv_wal_reader_sync(reader, err);
+		db->sync_failed = st != KV_OK;
 		kv_wal_reader_close(reader);
 	}
 	if (st == KV_OK)
@@ -183,6 +198,9 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 
 	KV_ASSERT(env->ops->lock_held(env, KV_LOCK_WAL_IO));
 	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_LOG));
+	if (db->sync_failed)
+		return kv_fail(err, KV_IO_ERROR,
+					   "a sync of the WAL has failed: restart the server");
 	if (db->wal == NULL)
 		st = continue_in_new_segment(db, err);
 	if (st != KV_OK)
@@ -199,7 +217,7 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 	{
 		env->ops->stop(env, "wal-sync");
 		if (!KV_BUG(ack_before_sync))
-			st = kv_wal_sync(db->wal, err);
+			st = sync_segment(db, err);
 		if (st == KV_OK)
 		{
 			db->log_dirty = false;
