@@ -212,6 +212,8 @@ kv_take_over(KvDb *db, const KvHost *host, KvError *err)
 	db->drained_lsn = atomic_load_explicit(&s->synced_lsn,
 										   memory_order_relaxed);
 	db->log_dirty = true;
+	/* whether the last one got as far as that is not known */
+	db->runs_due = kv_snapshot_csn(db);
 	/* goes on in a new segment, since no writer is open */
 	return kv_drain_ring(db, err);
 }

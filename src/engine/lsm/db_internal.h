@@ -243,6 +243,7 @@ struct KvDb
 	KvManifest *manifest;
 	KvManifestState state; /* the MANIFEST's content */
 	KvHost host;
+	uint64_t runs_due;	   /* runs_csn must be logged to at least this */
 	bool sync_failed;	   /* of a WAL segment: nothing is written any more */
 	bool log_dirty;		   /* groups were written and not synced */
 	bool sweep_wanted;	   /* WAL segments or MANIFESTs may be unneeded */

@@ -123,7 +123,7 @@ kv_log_pending_files(KvDb *db, KvError *err)
 	uint32_t i, n = db->shared->config.max_files;
 	/* every run with a csn up to this one is in the table by now */
 	uint64_t published = kv_snapshot_csn(db);
-	bool any = false;
+	bool any = db->runs_due > db->state.runs_csn;
 	KvStatus st;
 
 	for (i = 0; i < n && !any; i++)
@@ -132,7 +132,6 @@ kv_log_pending_files(KvDb *db, KvError *err)
 			  !kv_file_at(db, i)->in_manifest;
 	if (!any)
 		return KV_OK;
-	any = false;
 	/* a run must not outlive what was committed before it */
 	st = kv_drain_ring(db, err);
 	if (st != KV_OK)
@@ -171,13 +170,14 @@ kv_log_pending_files(KvDb *db, KvError *err)
 		if (st != KV_OK)
 			return st;
 		f->in_manifest = true;
-		any = true;
+		/* until it is logged: this call may fail before it gets there */
+		db->runs_due = meta.run_csn;
 	}
 	/*
 	 * Recovery must not look for these runs again, whose files may have been
 	 * compacted away by then.
 	 */
-	if (any)
+	if (db->runs_due > db->state.runs_csn)
 	{
 		KvEdit edit = {0};
 
