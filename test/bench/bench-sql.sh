@@ -323,8 +323,9 @@ prepare() {
 		create_kvlsm
 		sql -c "$LOAD_HEAP" -c "$LOAD_KVLSM" >/dev/null
 	fi
-	if [ "$(sql -c "SELECT to_regclass('ht') IS NULL
-			OR NOT EXISTS (SELECT FROM ht)")" = t ]; then
+	# a table that is missing cannot even be named in a query
+	if [ "$(sql -c "SELECT to_regclass('ht') IS NULL")" = t ] ||
+		[ "$(sql -c "SELECT NOT EXISTS (SELECT FROM ht)")" = t ]; then
 		sql -c "DROP TABLE IF EXISTS ht" -c "CREATE TABLE ht (key text
 			COLLATE \"C\" PRIMARY KEY, value text)" \
 			-c "CALL load_b1000_heap()"
