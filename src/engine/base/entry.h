@@ -83,6 +83,17 @@ struct KvIter
 	KvError *err; /* the caller's; filled when status becomes an error */
 };
 
+/*
+ * The version says that its key is absent: a tombstone, or a value whose time
+ * has come at now_us.  The one rule for readers and for compaction.
+ */
+static inline bool
+kv_entry_is_dead(const KvEntry *entry, int64_t now_us)
+{
+	return entry->kind == KV_KIND_DELETE ||
+		   (entry->kind == KV_KIND_PUT_EXPIRING && entry->expires_us <= now_us);
+}
+
 /* Order of entries: key ascending, csn descending. */
 static inline int
 kv_entry_compare(KvSlice a_key, uint64_t a_csn, KvSlice b_key, uint64_t b_csn)

@@ -208,7 +208,6 @@ start_in_version(KvDb *db, KvCompaction *c, const KvVersion *v, KvPick *p,
 		return status;
 	c->kind = p->kind;
 	c->output_level = p->output_level;
-	c->why = p->why;
 	if (p->kind == KV_PICK_MERGE)
 		status = kv_job_note_below(db, c, v, err);
 	if (status != KV_OK)

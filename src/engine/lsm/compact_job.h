@@ -19,10 +19,8 @@ struct KvCompaction
 	KvHorizon horizon;
 	KvPickKind kind;
 	uint8_t output_level;
-	const char *why;
 	uint32_t *dropped; /* stores */
 	uint32_t n_dropped;
-	uint64_t in_bytes; /* size of the input files */
 
 	/* reading */
 	uint32_t *inputs; /* file slots, as the runs want them */

@@ -39,9 +39,7 @@ kv_drop_decide(KvDropKey *key, const KvHorizon *horizon, const KvEntry *entry,
 		return KV_KEEP;
 	}
 	key->shadowed = true;
-	dead = entry->kind == KV_KIND_DELETE ||
-		   (entry->kind == KV_KIND_PUT_EXPIRING &&
-			entry->expires_us <= horizon->now_us);
+	dead = kv_entry_is_dead(entry, horizon->now_us);
 	/*
 	 * Absent for everyone, so it only hides what is older: in these inputs
 	 * (dropped from here on) or below.

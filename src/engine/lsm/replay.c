@@ -290,15 +290,22 @@ kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
 	return st;
 }
 
+/* A record of the host's log, unless our own log had it already. */
+static KvStatus
+replay_host_record(KvDb *db, const KvLogRecord *rec, KvError *err)
+{
+	if (rec->lsn <= db->replayed_lsn)
+		return KV_OK;
+	return kv_replay_record(db, rec, err);
+}
+
 KvStatus
 kv_replay_batch(KvDb *db, uint64_t lsn, uint64_t xid, uint64_t csn,
 				KvSlice payload, KvError *err)
 {
 	KvLogRecord rec = {KV_LOG_BATCH, csn, xid, lsn, payload};
 
-	if (lsn <= db->replayed_lsn)
-		return KV_OK;
-	return kv_replay_record(db, &rec, err);
+	return replay_host_record(db, &rec, err);
 }
 
 KvStatus
@@ -307,9 +314,7 @@ kv_replay_ingest(KvDb *db, uint64_t lsn, uint64_t xid, uint64_t csn,
 {
 	KvLogRecord rec = {KV_LOG_INGEST, csn, xid, lsn, payload};
 
-	if (lsn <= db->replayed_lsn)
-		return KV_OK;
-	return kv_replay_record(db, &rec, err);
+	return replay_host_record(db, &rec, err);
 }
 
 KvStatus

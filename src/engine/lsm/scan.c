@@ -306,11 +306,8 @@ judge(KvScan *scan, const KvEntry *e, KvVerdict *verdict)
 	/* own writes are seen whatever the view says */
 	if (e->csn == UINT64_MAX)
 	{
-		bool dead = e->kind == KV_KIND_DELETE ||
-					(e->kind == KV_KIND_PUT_EXPIRING &&
-					 e->expires_us <= scan->view.now_us);
-
-		*verdict = dead ? KV_SEEN_DEAD : KV_SEEN_LIVE;
+		*verdict = kv_entry_is_dead(e, scan->view.now_us) ? KV_SEEN_DEAD
+														  : KV_SEEN_LIVE;
 		return KV_OK;
 	}
 	/* files' entries come with the state that the file's list gives them */

@@ -33,10 +33,6 @@ kv_judge(KvDb *db, const KvReadView *view, const KvEntry *e, KvSource source,
 		if (!visible)
 			return KV_OK;
 	}
-	if (e->kind == KV_KIND_DELETE ||
-		(e->kind == KV_KIND_PUT_EXPIRING && e->expires_us <= view->now_us))
-		*verdict = KV_SEEN_DEAD;
-	else
-		*verdict = KV_SEEN_LIVE;
+	*verdict = kv_entry_is_dead(e, view->now_us) ? KV_SEEN_DEAD : KV_SEEN_LIVE;
 	return KV_OK;
 }
