@@ -127,6 +127,41 @@ check_searches(KvCursor *c, const Rows *rows)
 	}
 }
 
+/* The base is the first expiry, whatever it is: 0 is a time too. */
+KV_TEST(expiries_around_zero)
+{
+	static const int64_t times[] = {0, 5, -7, INT64_MIN, INT64_MAX, 0};
+	size_t n = sizeof(times) / sizeof(times[0]), i;
+	KvEnv *env = kv_test_env();
+	KvBlockBuilder b;
+	KvSlice payload;
+	KvCursor c;
+	char key[1];
+
+	kv_block_builder_init(&b, env, KV_DATA_INTERVAL);
+	for (i = 0; i < n; i++)
+	{
+		KvEntry e = {.key = kv_slice(key, 1),
+					 .csn = 1,
+					 .kind = KV_KIND_PUT_EXPIRING,
+					 .expires_us = times[i]};
+
+		key[0] = (char) ('a' + i);
+		KV_CHECK(kv_block_builder_add(&b, &e));
+	}
+	payload = kv_block_builder_finish(&b);
+	kv_cursor_init(&c, env, false, no_override);
+	KV_REQUIRE(kv_cursor_open(&c, payload.data, payload.len));
+	kv_cursor_first(&c);
+	for (i = 0; i < n; i++, kv_cursor_next(&c))
+	{
+		KV_REQUIRE(c.valid);
+		KV_CHECK(c.entry.expires_us == times[i]);
+	}
+	kv_cursor_free(&c);
+	kv_block_builder_free(&b);
+}
+
 KV_TEST(every_move)
 {
 	static const uint32_t intervals[] = {1, 2, 16};

@@ -42,6 +42,7 @@ kv_block_builder_reset(KvBlockBuilder *b)
 	b->base_csn = 0;
 	b->base_xid = 0;
 	b->base_expiry = 0;
+	b->has_expiry = false;
 }
 
 size_t
@@ -115,8 +116,9 @@ put_numbers(KvBlockBuilder *b, const KvEntry *entry, char *p, char *meta)
 		p = kv_put_varint(p, xid_delta);
 	if (entry->kind == KV_KIND_PUT_EXPIRING)
 	{
-		if (b->base_expiry == 0)
+		if (!b->has_expiry)
 			b->base_expiry = entry->expires_us;
+		b->has_expiry = true;
 		p = kv_put_varint(p, kv_zigzag((int64_t) ((uint64_t) entry->expires_us -
 												  (uint64_t) b->base_expiry)));
 	}

@@ -23,6 +23,7 @@ typedef struct KvBlockBuilder
 	uint32_t n_restarts;
 	uint64_t base_csn, base_xid;
 	int64_t base_expiry;
+	bool has_expiry; /* base_expiry is set; it may be any number */
 } KvBlockBuilder;
 
 void kv_block_builder_init(KvBlockBuilder *b, KvEnv *env, uint32_t interval);
