@@ -94,6 +94,8 @@ KV_TEST(senseless_filters)
 	filter[bytes - 3]--;
 	filter[bytes - 4] = 0; /* probes */
 	KV_CHECK(kv_bloom_may_contain(filter, bytes, hash));
+	filter[bytes - 4] = KV_BLOOM_MAX_PROBES + 1;
+	KV_CHECK(kv_bloom_may_contain(filter, bytes, hash));
 	filter[bytes - 4] = 6;
 	filter[bytes - 8] = 2; /* lines */
 	KV_CHECK(kv_bloom_may_contain(filter, bytes, hash));

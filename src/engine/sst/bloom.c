@@ -36,7 +36,9 @@ probes_for(uint32_t bits_per_key)
 {
 	uint32_t k = (bits_per_key * 6 + 5) / 10;
 
-	return (uint8_t) (k < 1 ? 1 : k > 12 ? 12 : k);
+	return (uint8_t) (k < 1						? 1
+					  : k > KV_BLOOM_MAX_PROBES ? KV_BLOOM_MAX_PROBES
+												: k);
 }
 
 size_t
@@ -108,7 +110,7 @@ kv_bloom_may_contain(const char *filter, size_t len, uint64_t hash)
 	probes = (uint8_t) tail[4];
 	if (lines != (len - KV_BLOOM_TAIL) / KV_BLOOM_LINE ||
 		(len - KV_BLOOM_TAIL) % KV_BLOOM_LINE != 0 ||
-		tail[5] != KV_BLOOM_TYPE || probes == 0)
+		tail[5] != KV_BLOOM_TYPE || probes == 0 || probes > KV_BLOOM_MAX_PROBES)
 		return true;
 	line = filter + line_of(hash, lines);
 	for (k = 0; k < probes && found; k++)

@@ -15,9 +15,10 @@
 
 #define KV_BLOOM_LINE 64
 /* After the lines: number of lines 4, probes 1, type 1, reserved 2. */
-#define KV_BLOOM_TAIL	  8
-#define KV_BLOOM_TYPE	  1
-#define KV_BLOOM_MAX_BITS 24
+#define KV_BLOOM_TAIL		8
+#define KV_BLOOM_TYPE		1
+#define KV_BLOOM_MAX_BITS	24
+#define KV_BLOOM_MAX_PROBES 12
 
 /* Bytes of a filter for n keys. */
 size_t kv_bloom_bytes(size_t n_keys, uint32_t bits_per_key);
