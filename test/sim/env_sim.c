@@ -71,10 +71,11 @@ static void
 sim_free_memory(KvEnv *env, void *ptr)
 {
 	SimEnv *sim = sim_of(env);
-	Block *b = (Block *) ptr - 1;
+	Block *b;
 
 	if (ptr == NULL)
 		return;
+	b = (Block *) ptr - 1;
 	unlink_block(sim->state, b);
 	sim->live_allocs--;
 	free(b);

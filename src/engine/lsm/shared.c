@@ -47,6 +47,9 @@ kv_config_check(const KvConfig *c, KvError *err)
 	if (c->ring_bytes < (32 << 10) || c->ring_bytes > (UINT64_C(1) << 30))
 		return kv_fail(err, KV_INVALID,
 					   "WAL buffers must be between 32 kB and 1 GB");
+	/* its head at least: frames are taken from what is left */
+	if (c->cache_bytes < (4 << 10))
+		return kv_fail(err, KV_INVALID, "block cache must have at least 4 kB");
 	if (c->block_bytes < 64 || c->block_bytes > (64 << 10))
 		return kv_fail(err, KV_INVALID,
 					   "block size must be between 64 bytes and 64 kB");
