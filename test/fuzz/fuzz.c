@@ -56,6 +56,50 @@ fuzz_seed(const char *name, const void *data, size_t size)
 		abort();
 }
 
+void
+fuzz_failed(const char *what, const char *file, int line)
+{
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+	abort();
+}
+
+uint8_t
+fuzz_u8(FuzzIn *in)
+{
+	if (in->left == 0)
+		return 0;
+	in->left--;
+	return *in->p++;
+}
+
+uint64_t
+fuzz_u64(FuzzIn *in)
+{
+	uint64_t v = 0;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		v |= (uint64_t) fuzz_u8(in) << (8 * i);
+	return v;
+}
+
+char *
+fuzz_bytes(FuzzIn *in, size_t *len)
+{
+	char *copy;
+
+	if (*len > in->left)
+		*len = in->left;
+	copy = malloc(*len > 0 ? *len : 1);
+	if (copy == NULL)
+		abort();
+	if (*len > 0)
+		memcpy(copy, in->p, *len);
+	in->p += *len;
+	in->left -= *len;
+	return copy;
+}
+
 SimEnv *
 fuzz_begin(void)
 {

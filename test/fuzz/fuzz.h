@@ -37,6 +37,27 @@ void fuzz_end(SimEnv *sim);
 /* a file of our cluster with a right header and these bytes behind it */
 void fuzz_put(SimEnv *sim, KvNameKind name, KvFileKind kind,
 			  const uint8_t *data, size_t size);
+/*
+ * Draws from an input, front to back; zeros where it has ended.  What is
+ * taken as bytes is copied into memory of exactly that size, so that the
+ * sanitizer sees a read behind its end.
+ */
+typedef struct FuzzIn
+{
+	const uint8_t *p;
+	size_t left;
+} FuzzIn;
+
+uint8_t fuzz_u8(FuzzIn *in);
+uint64_t fuzz_u64(FuzzIn *in);
+/* malloc'ed; len is cut to what is left */
+char *fuzz_bytes(FuzzIn *in, size_t *len);
+/* false stops the program with the line */
+#define FUZZ_CHECK(cond)                                                      \
+	((cond) ? (void) 0 : fuzz_failed(#cond, __FILE__, __LINE__))
+void fuzz_failed(const char *what, const char *file, int line)
+	__attribute__((noreturn));
+
 /* The bytes of a file behind its header as a seed. */
 void fuzz_seed_file(SimEnv *sim, KvNameKind kind, const char *seed);
 
