@@ -48,6 +48,7 @@ help:
 #help make check-http    through nginx and PostgREST;  check-orm: clients
 #help make bench-sql     beside a heap table (BENCH_N=rows BENCH_SECONDS=a point)
 #help make bench-engine  beside RocksDB, LevelDB, LMDB (BENCH_N=rows)
+#help make bench-memtable  the memtable beside a skip list
 #help make tree          private installation in .build/install
 #help make deps          install what building and testing need
 #help make clean         remove what was built

@@ -2,12 +2,17 @@
 /*
  * memtable_bench.c - the memtable beside a skip list of the same entries.
  *
- * memtable_bench [entries [shape]]: inserts so many entries of 16 + 100
- * bytes (in batches of 100), finds all of them in another order, scans them;
- * shape is random, text or ascending.  Prints nanoseconds an operation.  Then
- * the memtable with readers beside the writer.  The skip list is the plain
- * one of textbooks (p = 1/4, entries in line with their towers, bump
- * allocated), without the atomics that its readers would need.
+ * memtable_bench entries readers [shape]: inserts so many entries of 16 + 100
+ * bytes (in batches of 100) into one and then the other, or the other way
+ * around with "swap" as a fourth argument.  Without readers it then finds all
+ * of them in another order and scans them; with 1 to 8 readers these find
+ * what was inserted so far while the writer goes on.  shape is random, text
+ * or ascending.  Prints lines of tab-separated fields, which bench-memtable.sh
+ * reads: structure, entries, readers, shape, what, nanoseconds an operation.
+ *
+ * The skip list is that of textbooks and of LevelDB: p = 1/4, entries in line
+ * with their towers, bump allocated, pointers published with release and
+ * read with acquire.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,17 +26,32 @@
 #define KEY_BYTES	20
 #define VALUE_BYTES 100
 #define MAX_HEIGHT	12
+#define MAX_READERS 8
 
-/* CPU time, except where threads run together: the machine is shared. */
-static clockid_t clock_id = CLOCK_THREAD_CPUTIME_ID;
-
+/* Of this thread; the machine may be shared. */
 static double
-now_ns(void)
+cpu_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(clock_id, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
+}
+
+static double
+wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
+}
+
+static void
+fail(const char *what)
+{
+	fprintf(stderr, "memtable_bench: %s\n", what);
+	exit(1);
 }
 
 static uint64_t
@@ -83,13 +103,19 @@ typedef struct SkipNode
 {
 	char key[KEY_BYTES];
 	char value[VALUE_BYTES];
-	struct SkipNode *next[]; /* as many as its height */
+	_Atomic(struct SkipNode *) next[]; /* as many as its height */
 } SkipNode;
 
 static char *skip_arena;
 static size_t skip_used;
 static SkipNode *skip_head;
-static int skip_height = 1;
+static _Atomic int skip_height;
+
+static SkipNode *
+skip_next(SkipNode *node, int level)
+{
+	return atomic_load_explicit(&node->next[level], memory_order_acquire);
+}
 
 static SkipNode *
 skip_alloc(int height)
@@ -102,19 +128,20 @@ skip_alloc(int height)
 }
 
 static SkipNode *
-skip_find(const char *key, SkipNode **before)
+skip_search(const char *key, SkipNode **before)
 {
 	SkipNode *node = skip_head;
 	int level;
 
-	for (level = skip_height - 1;; level--)
+	for (level = atomic_load_explicit(&skip_height, memory_order_relaxed) - 1;;
+		 level--)
 	{
-		SkipNode *next = node->next[level];
+		SkipNode *next = skip_next(node, level);
 
 		while (next && memcmp(next->key, key, KEY_BYTES) < 0)
 		{
 			node = next;
-			next = node->next[level];
+			next = skip_next(node, level);
 		}
 		if (before)
 			before[level] = node;
@@ -124,71 +151,76 @@ skip_find(const char *key, SkipNode **before)
 }
 
 static void
-skip_insert(const char *key, const char *value, uint64_t random)
+skip_open(uint32_t n)
+{
+	skip_arena = malloc((size_t) n * 160 + 4096);
+	if (skip_arena == NULL)
+		fail("no memory");
+	/* page faults are not what is measured */
+	memset(skip_arena, 0, (size_t) n * 160 + 4096);
+	skip_used = 0;
+	atomic_store(&skip_height, 1);
+	skip_head = skip_alloc(MAX_HEIGHT);
+}
+
+static void
+skip_insert(uint32_t i, KvSlice key, const char *value)
 {
 	SkipNode *before[MAX_HEIGHT];
 	SkipNode *node;
-	int height = 1;
-	int i;
+	uint64_t random = mix(~(uint64_t) i);
+	int height = 1, level;
 
-	for (i = 0; i < MAX_HEIGHT; i++)
-		before[i] = skip_head;
+	for (level = 0; level < MAX_HEIGHT; level++)
+		before[level] = skip_head;
 	while (height < MAX_HEIGHT && (random & 3) == 0)
 	{
 		height++;
 		random >>= 2;
 	}
-	skip_find(key, before);
-	if (height > skip_height)
-		skip_height = height;
+	(void) skip_search(key.data, before);
+	if (height > atomic_load_explicit(&skip_height, memory_order_relaxed))
+		atomic_store_explicit(&skip_height, height, memory_order_relaxed);
 	node = skip_alloc(height);
-	memcpy(node->key, key, KEY_BYTES);
+	memcpy(node->key, key.data, KEY_BYTES);
 	memcpy(node->value, value, VALUE_BYTES);
-	for (i = 0; i < height; i++)
+	for (level = 0; level < height; level++)
 	{
-		node->next[i] = before[i]->next[i];
-		before[i]->next[i] = node;
+		atomic_store_explicit(&node->next[level],
+							  skip_next(before[level], level),
+							  memory_order_relaxed);
+		/* pairs with skip_next: who sees the node sees what is in it */
+		atomic_store_explicit(&before[level]->next[level], node,
+							  memory_order_release);
 	}
 }
 
-static void
-bench_skip_list(uint32_t n)
+static uint64_t
+skip_find(KvSlice key)
 {
-	char key[32];
-	char value[VALUE_BYTES] = {0};
-	uint64_t sum = 0;
-	double t0, t1, t2, t3;
-	SkipNode *node;
-	uint32_t i;
+	SkipNode *node = skip_search(key.data, NULL);
 
-	skip_arena = malloc((size_t) n * 160 + 4096);
-	memset(skip_arena, 0, (size_t) n * 160 + 4096);
-	skip_used = 0;
-	skip_height = 1;
-	skip_head = skip_alloc(MAX_HEIGHT);
-	t0 = now_ns();
-	for (i = 0; i < n; i++)
-	{
-		key_of(i, key);
-		skip_insert(key, value, mix(~(uint64_t) i));
-	}
-	t1 = now_ns();
-	for (i = 0; i < n; i++)
-	{
-		key_of(permuted(i), key);
-		node = skip_find(key, NULL);
-		sum += (uint64_t) node->value[VALUE_BYTES - 1] +
-			   (memcmp(node->key, key, KEY_BYTES) == 0);
-	}
-	t2 = now_ns();
-	for (node = skip_head->next[0]; node; node = node->next[0])
+	if (node == NULL || memcmp(node->key, key.data, KEY_BYTES) != 0)
+		return 0;
+	return (uint64_t) node->value[VALUE_BYTES - 1] + 1;
+}
+
+static uint64_t
+skip_scan(void)
+{
+	SkipNode *node;
+	uint64_t sum = 0;
+
+	for (node = skip_next(skip_head, 0); node; node = skip_next(node, 0))
 		sum += (uint64_t) node->value[0] + 1;
-	t3 = now_ns();
-	printf("skip list %9u %-9s insert %5.0f  find %5.0f  next %4.0f ns  "
-		   "%5.1f bytes/row%s\n",
-		   n, shape, (t1 - t0) / n, (t2 - t1) / n, (t3 - t2) / n,
-		   (double) skip_used / n, sum == 2 * (uint64_t) n ? "" : " WRONG");
+	return sum;
+}
+
+static size_t
+skip_close(void)
+{
 	free(skip_arena);
+	return skip_used;
 }
 
 /* ---- the memtable ---- */
@@ -209,12 +241,34 @@ bench_free(KvEnv *env, void *p)
 
 static const KvEnvOps bench_ops = {.alloc = bench_alloc, .free = bench_free};
 static KvEnv bench_env = {&bench_ops};
+static KvMem *mem;
+static uint32_t batch;
 
 static void
-fail(const char *what)
+mem_open(uint32_t n)
 {
-	fprintf(stderr, "memtable_bench: %s\n", what);
-	exit(1);
+	size_t bytes = (size_t) n * 160 + (1 << 20);
+
+	bytes -= bytes % 64;
+	mem = aligned_alloc(64, bytes);
+	if (mem == NULL)
+		fail("no memory");
+	memset(mem, 0, bytes);
+	kv_mem_init(mem, bytes, 1);
+}
+
+static void
+mem_insert(uint32_t i, KvSlice key, const char *value)
+{
+	KvEntry e = {.key = key,
+				 .value = kv_slice(value, VALUE_BYTES),
+				 .kind = KV_KIND_PUT};
+
+	if (i % 100 == 0 && kv_mem_begin_batch(mem, i + 1, i + 1, 0,
+										   KV_XACT_COMMITTED, &batch) != KV_OK)
+		fail("full");
+	if (kv_mem_add(mem, batch, &e) != KV_OK)
+		fail("full");
 }
 
 static bool
@@ -224,93 +278,111 @@ take(void *arg, const KvEntry *e)
 	return true;
 }
 
-static KvMem *
-new_mem(uint32_t n)
+static uint64_t
+mem_find(KvSlice key)
 {
-	size_t bytes = (size_t) n * 160 + (1 << 20);
-	KvMem *mem;
+	uint64_t sum = 0;
 
-	bytes -= bytes % 64;
-	mem = aligned_alloc(64, bytes);
-	if (mem == NULL)
-		fail("no memory");
-	memset(mem, 0, bytes); /* page faults are not what is measured */
-	kv_mem_init(mem, bytes, 1);
-	return mem;
+	if (kv_mem_get(mem, 1, key, take, &sum) != KV_OK)
+		fail("get");
+	return sum;
 }
 
-static _Atomic uint32_t inserted;
-
-static void
-fill(KvMem *mem, uint32_t n)
+static uint64_t
+mem_scan(void)
 {
-	char key[32];
-	char value[VALUE_BYTES] = {0};
-	uint32_t batch = 0;
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
-	{
-		KvEntry e = {.key = key_of(i, key),
-					 .value = kv_slice(value, VALUE_BYTES),
-					 .kind = KV_KIND_PUT};
-
-		if (i % 100 == 0 &&
-			kv_mem_begin_batch(mem, i + 1, i + 1, 0, KV_XACT_COMMITTED,
-							   &batch) != KV_OK)
-			fail("full");
-		if (kv_mem_add(mem, batch, &e) != KV_OK)
-			fail("full");
-		atomic_store_explicit(&inserted, i + 1, memory_order_release);
-	}
-}
-
-static double
-scan(KvMem *mem, uint64_t *sum)
-{
-	double t = now_ns();
+	uint64_t sum = 0;
 	KvIter *it;
 
 	if (kv_mem_iter(&bench_env, mem, 1, &it) != KV_OK)
 		fail("no memory");
 	for (it->ops->first(it); it->valid; it->ops->next(it))
-		*sum += (uint64_t) it->entry.value.data[0] + 1;
+		sum += (uint64_t) it->entry.value.data[0] + 1;
 	it->ops->close(it);
-	return now_ns() - t;
+	return sum;
+}
+
+static size_t
+mem_close(void)
+{
+	size_t used = (size_t) kv_mem_used(mem);
+
+	free(mem);
+	return used;
+}
+
+/* ---- the measurement ---- */
+
+typedef struct Structure
+{
+	const char *name;
+	void (*open)(uint32_t n);
+	void (*insert)(uint32_t i, KvSlice key, const char *value);
+	uint64_t (*find)(KvSlice key); /* 1, or 0: not there */
+	uint64_t (*scan)(void);		   /* how many */
+	size_t (*close)(void);		   /* bytes used */
+} Structure;
+
+static const Structure structures[] = {
+	{"skip list", skip_open, skip_insert, skip_find, skip_scan, skip_close},
+	{"memtable", mem_open, mem_insert, mem_find, mem_scan, mem_close},
+};
+
+static void
+print(const Structure *s, uint32_t readers, const char *what, double value)
+{
+	printf("%s\t%u\t%u\t%s\t%s\t%.1f\n", s->name, entries, readers, shape,
+		   what, value);
+	fflush(stdout);
+}
+
+static _Atomic uint32_t inserted;
+
+static void
+fill(const Structure *s)
+{
+	char key[32];
+	char value[VALUE_BYTES] = {0};
+	uint32_t i;
+
+	for (i = 0; i < entries; i++)
+	{
+		s->insert(i, key_of(i, key), value);
+		atomic_store_explicit(&inserted, i + 1, memory_order_release);
+	}
 }
 
 static void
-bench_memtable(uint32_t n)
+alone(const Structure *s)
 {
-	KvMem *mem = new_mem(n);
 	char key[32];
 	uint64_t sum = 0;
 	double t0, t1, t2, t3;
 	uint32_t i;
 
-	t0 = now_ns();
-	fill(mem, n);
-	t1 = now_ns();
-	for (i = 0; i < n; i++)
-		if (kv_mem_get(mem, 1, key_of(permuted(i), key), take, &sum) != KV_OK)
-			fail("get");
-	t2 = now_ns();
-	t3 = scan(mem, &sum);
-	printf("memtable  %9u %-9s insert %5.0f  find %5.0f  next %4.0f ns  "
-		   "%5.1f bytes/row%s\n",
-		   n, shape, (t1 - t0) / n, (t2 - t1) / n, t3 / n,
-		   (double) kv_mem_used(mem) / n,
-		   sum == 2 * (uint64_t) n ? "" : " WRONG");
-	free(mem);
+	s->open(entries);
+	t0 = cpu_ns();
+	fill(s);
+	t1 = cpu_ns();
+	for (i = 0; i < entries; i++)
+		sum += s->find(key_of(permuted(i), key));
+	t2 = cpu_ns();
+	sum += s->scan();
+	t3 = cpu_ns();
+	if (sum != 2 * (uint64_t) entries)
+		fail("something was not found");
+	print(s, 0, "insert cpu", (t1 - t0) / entries);
+	print(s, 0, "find cpu", (t2 - t1) / entries);
+	print(s, 0, "next cpu", (t3 - t2) / entries);
+	print(s, 0, "bytes", (double) s->close() / entries);
 }
-
-/* ---- readers beside the writer ---- */
 
 typedef struct Reader
 {
-	KvMem *mem;
+	const Structure *s;
 	pthread_t thread;
-	uint64_t finds, missed;
+	uint64_t seed, finds, missed;
+	double cpu;
 } Reader;
 
 static atomic_bool stop;
@@ -320,85 +392,82 @@ read_all_the_time(void *arg)
 {
 	Reader *r = arg;
 	char key[32];
-	uint64_t x = (uint64_t) (uintptr_t) r;
+	uint64_t x = r->seed;
+	double t = cpu_ns();
 
 	while (!atomic_load_explicit(&stop, memory_order_relaxed))
 	{
 		uint32_t n = atomic_load_explicit(&inserted, memory_order_acquire);
-		uint64_t sum = 0;
 
 		if (n == 0)
 			continue;
 		x = mix(x);
-		if (kv_mem_get(r->mem, 1, key_of((uint32_t) (x % n), key), take,
-					   &sum) != KV_OK)
-			fail("get");
+		r->missed += r->s->find(key_of((uint32_t) (x % n), key)) != 1;
 		r->finds++;
-		r->missed += sum != 1;
 	}
+	r->cpu = cpu_ns() - t;
 	return NULL;
 }
 
 static void
-bench_together(uint32_t n, int readers)
+together(const Structure *s, uint32_t readers)
 {
-	KvMem *mem = new_mem(n);
-	Reader reader[3] = {0};
-	uint64_t finds = 0;
-	uint64_t missed = 0;
-	double t;
-	int i;
+	Reader reader[MAX_READERS] = {0};
+	uint64_t finds = 0, missed = 0;
+	double wall, cpu, find_cpu = 0;
+	uint32_t i;
 
+	s->open(entries);
 	atomic_store(&inserted, 0);
 	atomic_store(&stop, false);
 	for (i = 0; i < readers; i++)
 	{
-		reader[i].mem = mem;
+		reader[i].s = s;
+		reader[i].seed = i + 1;
 		if (pthread_create(&reader[i].thread, NULL, read_all_the_time,
 						   &reader[i]) != 0)
 			fail("no thread");
 	}
-	clock_id = CLOCK_MONOTONIC;
-	t = now_ns();
-	fill(mem, n);
-	t = now_ns() - t;
-	clock_id = CLOCK_THREAD_CPUTIME_ID;
+	wall = wall_ns();
+	cpu = cpu_ns();
+	fill(s);
+	cpu = cpu_ns() - cpu;
+	wall = wall_ns() - wall;
 	atomic_store(&stop, true);
 	for (i = 0; i < readers; i++)
 	{
 		pthread_join(reader[i].thread, NULL);
 		finds += reader[i].finds;
 		missed += reader[i].missed;
+		find_cpu += reader[i].cpu;
 	}
-	printf("memtable  %9u %-9s insert %5.0f ns beside %d readers, each find "
-		   "%5.0f ns, %llu missed\n",
-		   n, shape, t / n, readers, t * readers / (double) finds,
-		   (unsigned long long) missed);
-	free(mem);
+	if (missed > 0 || finds == 0)
+		fail("what had been inserted was not found");
+	print(s, readers, "insert wall", wall / entries);
+	print(s, readers, "insert cpu", cpu / entries);
+	print(s, readers, "find wall", wall * readers / (double) finds);
+	print(s, readers, "find cpu", find_cpu / (double) finds);
+	(void) s->close();
 }
 
 int
 main(int argc, char **argv)
 {
-	uint32_t n = argc > 1 ? (uint32_t) strtoul(argv[1], NULL, 10) : 500000;
-	char key[32];
-	uint64_t sum = 0;
-	double t;
-	uint32_t i;
+	uint32_t readers = argc > 2 ? (uint32_t) strtoul(argv[2], NULL, 10) : 0;
+	int swap = argc > 4 && strcmp(argv[4], "swap") == 0, i;
 
-	if (argc > 2)
-		shape = argv[2];
-	if (n == 0)
-		fail("usage: memtable_bench [entries [random|text|ascending]]");
-	entries = n;
-	t = now_ns();
-	for (i = 0; i < n; i++)
-		sum += (uint64_t) key_of(permuted(i), key).data[5];
-	printf("making a key costs %.0f ns of each (%u)\n", (now_ns() - t) / n,
-		   (unsigned) (sum & 1));
-	bench_skip_list(n);
-	bench_memtable(n);
-	bench_together(n, 1);
-	bench_together(n, 3);
+	entries = argc > 1 ? (uint32_t) strtoul(argv[1], NULL, 10) : 0;
+	if (argc > 3)
+		shape = argv[3];
+	if (entries == 0 || readers > MAX_READERS)
+		fail("usage: memtable_bench entries readers "
+			 "[random|text|ascending [swap]]");
+	for (i = 0; i < 2; i++)
+	{
+		if (readers == 0)
+			alone(&structures[i ^ swap]);
+		else
+			together(&structures[i ^ swap], readers);
+	}
 	return 0;
 }
