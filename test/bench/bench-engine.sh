@@ -10,14 +10,23 @@
 #
 #   BENCH_N        rows (1000000)
 #   BENCH_BLOCKS   blocks, each with a seed of its own (5 at 5M rows, else 1)
-#   BENCH_GROUPS   main seq batch sync plain (all but plain); plain is main
-#                  without compression
-#   BENCH_ENGINES  kvlsm rocksdb leveldb lmdb rocksdb:walbuf rocksdb:tuned
+#   BENCH_GROUPS   main seq batch sync plain sizes (the first four); plain is
+#                  reads without compression, sizes is bytes a row by
+#                  compression at 1,000,000 rows, in the first block only
+#   BENCH_ENGINES  kvlsm rocksdb leveldb lmdb rocksdb:walbuf rocksdb:tuned;
+#                  also rocksdb:nowal lmdb:writemap
 #   BENCH_OPS      operations instead of main's, see test/bench/engine/ops.c
-#   BENCH_FORCE    1: warn, do not refuse, when the machine is not idle
+#   BENCH_APPEND   1: adds to the results that are there, so that a run can be
+#                  made in parts, by groups or by blocks (never the engines of
+#                  one block apart); what is measured twice counts as measured
+#                  the second time
+#   BENCH_FIRST    number of the first block (1)
+#   BENCH_FORCE    1: synced puts are measured even beside another load
 #   BENCH_OUT      where results go: docs/bench, and .build/bench-engine/out
 #                  for runs that are too small or forced
 #   BENCH_TMP      where stores lie (/tmp): a real disk with 5 GB free
+#
+# On two processors a block of 5M rows takes 12 minutes, plain 3, sizes 2.
 #
 # Results: engine.tsv (every operation of every block), engine.md (table),
 # engine.svg (chart).  The peers come from Debian by test/tools/deps.sh bench
@@ -31,7 +40,10 @@ N=${BENCH_N:-1000000}
 BLOCKS=${BENCH_BLOCKS:-$((N >= 5000000 ? 5 : 1))}
 GROUPS_WANTED=${BENCH_GROUPS:-main seq batch sync}
 ENGINES=${BENCH_ENGINES:-kvlsm rocksdb leveldb lmdb rocksdb:walbuf rocksdb:tuned}
+FIRST=${BENCH_FIRST:-1}
+APPEND=${BENCH_APPEND:-0}
 FORCE=${BENCH_FORCE:-0}
+SLICES=3
 SMOKE=0
 [ "$N" -ge 1000000 ] && [ "$FORCE" = 0 ] || SMOKE=1
 if [ "$SMOKE" = 0 ]; then
@@ -60,17 +72,18 @@ busy() {
 	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
 }
 
+# Waits up to a minute for the machine to be idle.  false: it is not, and
+# group is one that makes no sense then.
 quiet() {
-	local try=0 limit=60
+	local group=$1 try=0 limit=60
 	[ "$FORCE" = 0 ] || limit=1
 	BUSY=$(busy)
 	while [ "$BUSY" -gt 5 ] && [ $((try += 1)) -lt "$limit" ]; do
 		BUSY=$(busy)
 	done
 	[ "$BUSY" -gt 5 ] || return 0
-	[ "$FORCE" = 1 ] || kv_die "another load uses $BUSY% of a processor;" \
-		"BENCH_FORCE=1 runs all the same"
 	echo "warning: another load uses $BUSY% of a processor" >&2
+	[ "$group" != sync ] || [ "$FORCE" = 1 ]
 }
 
 # ---- What was measured with what ---------------------------------------------
@@ -108,47 +121,102 @@ describe() {
 # ---- Blocks ---------------------------------------------------------------------
 
 operations() {
-	local group=$1 variant=$2 reads=$(at_most 1000000)
-	local write="fillrandom:$N settle"
+	local group=$1 variant=$2 reads scans
+	reads=$(at_most 1000000)
+	scans="multiget:$reads:100 seek:$(at_most 200000):10
+		seek:$(at_most 50000):100 readseq readreverse"
 	case $group:$variant in
-		main:walbuf | plain:walbuf) echo "$write" ;;
-		main:* | plain:*)
+		main:walbuf | main:nowal | main:writemap)
+			echo "fillrandom:$N settle" ;;
+		main:*)
 			echo "${BENCH_OPS:-fillrandom:$N fresh:$(at_most 500000) settle
 				compact readcold:$reads readwarm:$reads readmissing:$reads
-				multiget:$reads:100 seek:$(at_most 200000):10
-				seek:$(at_most 50000):100 readseq readreverse
+				$scans
 				readrandom_2t:$reads:2 readwhilewriting:4:20000
 				readwhilewriting:4 overwrite:$reads
 				deleterandom:$(at_most 500000)}" ;;
+		plain:*)
+			echo "fillbatch:$N:1000 settle compact readcold:$reads
+				readwarm:$reads readmissing:$reads $scans
+				readrandom_2t:$reads:2" ;;
 		seq:*) echo "fillseq:$(at_most 2000000) settle" ;;
 		batch:*) echo "fillbatch:$N:1000 settle" ;;
 		sync:*) echo "fillsync:8000" ;;
+		sizes:*)
+			echo "fillbatch:$(at_most 1000000):1000 settle compact
+				readcold:$(at_most 500000) readwarm:$(at_most 500000) readseq" ;;
 	esac
 }
 
-# group block engine[:variant]
+# What an engine (engine[:variant]) is measured with in a group; nothing: not.
+compressions() {
+	case $1:$2 in
+		sync:*:walbuf | sync:*:tuned | sync:*:nowal | sync:*:writemap) ;;
+		*:rocksdb:walbuf | *:rocksdb:nowal | *:lmdb:writemap)
+			[ "$1" != main ] || echo default ;;
+		# LMDB never compresses: its main group is the one to compare with
+		plain:lmdb | plain:*:tuned) ;;
+		sizes:lmdb) echo none ;;
+		sizes:kvlsm) echo none lz4 ;;
+		sizes:leveldb) echo none snappy ;;
+		sizes:rocksdb) echo none snappy lz4 ;;
+		sizes:*) ;;
+		plain:*) echo none ;;
+		*:lmdb*) echo none ;;
+		*) echo default ;;
+	esac
+}
+
+# group block engine[:variant] [slice]
 measure() {
-	local group=$1 block=$2 engine=${3%%:*} variant=default compress=1 rc=0
+	local group=$1 block=$2 engine=${3%%:*} slice=${4:-}
+	local variant=default compress rc rows=$N
 	[ "$engine" = "$3" ] || variant=${3#*:}
 	[ "$group:$engine" != sync:lmdb ] || variant=sync
-	[ "$group" != plain ] || compress=0
-	[ "$engine" != lmdb ] || compress=0
-	[ "$group:$variant" != sync:walbuf ] || return 0
-	[ "$group:$variant" != sync:tuned ] || return 0
-	quiet
-	kv_say "block $block, $group: $3"
-	# shellcheck disable=SC2046
-	timeout "${BENCH_TIMEOUT:-1800}" "$BIN/bench-$engine" "$TMP/store" \
-		"$block" "$N" "$compress" "$variant" \
-		$(operations "$group" "$variant") \
-		2>>"$OUT/engine.log" |
-		sed "s/^/$block	$group	$BUSY	/" >>"$TSV"
-	rc=${PIPESTATUS[0]}
-	[ "$rc" -eq 0 ] || {
-		tail -n 3 "$OUT/engine.log" >&2
-		kv_die "bench-$engine failed with exit code $rc"
-	}
-	rm -rf "$TMP/store"
+	[ "$group" != sizes ] || rows=$(at_most 1000000)
+	for compress in $(compressions "$group" "$3"); do
+		quiet "$group" || {
+			kv_say "block $block, $group: $3 left out"
+			SKIPPED=$((SKIPPED + 1))
+			return 0
+		}
+		kv_say "$(date +%H:%M:%S) block $block, $group: $3 ($compress)$slice"
+		# shellcheck disable=SC2046
+		timeout "${BENCH_TIMEOUT:-1800}" "$BIN/bench-$engine" "$TMP/store" \
+			"$block" "$rows" "$compress" "$variant" \
+			$(operations "$group" "$variant") \
+			2>>"$OUT/engine.log" |
+			sed "s/^/$block	$group	${slice:-0}	$BUSY	/" >>"$TSV"
+		rc=${PIPESTATUS[0]}
+		[ "$rc" -eq 0 ] || {
+			tail -n 3 "$OUT/engine.log" >&2
+			kv_die "bench-$engine failed with exit code $rc; BENCH_APPEND=1" \
+				"BENCH_FIRST=$block goes on"
+		}
+		rm -rf "$TMP/store"
+	done
+}
+
+# Synced puts: two seconds of each engine in turn, there and back.
+measure_slices() {
+	local group=$1 block=$2 slice i at
+	for ((slice = 1; slice <= SLICES; slice++)); do
+		for ((i = 0; i < ${#list[@]}; i++)); do
+			at=$(((i + block - 1) % ${#list[@]}))
+			[ $((slice % 2)) = 1 ] || at=$((${#list[@]} - 1 - at))
+			measure "$group" "$block" "${list[at]}" "$slice"
+		done
+	done
+}
+
+# A file that results are to be added to was made by these programs.
+check_append() {
+	local new=$OUT/engine.new
+	describe >"$new"
+	diff <(grep -E '^# (rows|.* program|.* library)	' "$new") \
+		<(grep -E '^# (rows|.* program|.* library)	' "$TSV") >&2 ||
+		kv_die "$TSV was measured with something else"
+	rm -f "$new"
 }
 
 bash test/tools/deps.sh bench || exit 1
@@ -159,13 +227,24 @@ trap 'exit 1' INT TERM
 TMP=$(mktemp -d "${BENCH_TMP:-/tmp}/kvlsm-bench.XXXXXX") || exit 1
 mkdir -p "$OUT"
 TSV=$OUT/engine.tsv
-: >"$OUT/engine.log"
-describe >"$TSV"
-printf 'block\tgroup\tbusy\t%s\n' "$("$BIN/bench-kvlsm" header)" >>"$TSV"
+SKIPPED=0
+if [ "$APPEND" = 1 ] && [ -s "$TSV" ]; then
+	check_append
+else
+	: >"$OUT/engine.log"
+	describe >"$TSV"
+	printf 'block\tgroup\tslice\tbusy\t%s\n' "$("$BIN/bench-kvlsm" header)" \
+		>>"$TSV"
+fi
 
 read -ra list <<<"$ENGINES"
-for ((block = 1; block <= BLOCKS; block++)); do
+for ((block = FIRST; block < FIRST + BLOCKS; block++)); do
 	for group in $GROUPS_WANTED; do
+		if [ "$group" = sync ]; then
+			measure_slices "$group" "$block"
+			continue
+		fi
+		[ "$group" != sizes ] || [ "$block" = "$FIRST" ] || continue
 		for ((i = 0; i < ${#list[@]}; i++)); do
 			measure "$group" "$block" \
 				"${list[(i + block - 1) % ${#list[@]}]}"
@@ -175,3 +254,5 @@ done
 python3 test/bench/engine/report.py "$TSV" "$OUT/engine.md" "$OUT/engine.svg" ||
 	exit 1
 kv_say "results: $OUT/engine.md, $OUT/engine.svg, $OUT/engine.tsv"
+[ "$SKIPPED" = 0 ] || kv_say "$SKIPPED measurements of synced puts were left" \
+	"out because of another load: BENCH_APPEND=1 BENCH_GROUPS=sync adds them"

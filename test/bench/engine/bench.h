@@ -21,12 +21,21 @@
 
 /* ---- the engine under test */
 
+/* 0 is none, so that it may be asked as a truth value. */
+typedef enum BenchCompression
+{
+	BENCH_NONE,
+	BENCH_DEFAULT, /* LZ4 for kvlsm, snappy for the others */
+	BENCH_LZ4,
+	BENCH_SNAPPY
+} BenchCompression;
+
 typedef struct BenchConfig
 {
 	const char *dir;	 /* exists, empty */
 	const char *variant; /* "default", or one that the engine knows */
-	bool compress;
-	uint64_t n; /* rows, for sizing maps only */
+	int compress;		 /* BenchCompression */
+	uint64_t n;			 /* rows, for sizing maps only */
 } BenchConfig;
 
 typedef struct Session Session; /* one per thread */

@@ -53,7 +53,9 @@ engine_open(const BenchConfig *config)
 	leveldb_options_set_max_file_size(o, 8 << 20);
 	leveldb_options_set_cache(o, leveldb_cache_create_lru((size_t) 1 << 30));
 	leveldb_options_set_filter_policy(o, leveldb_filterpolicy_create_bloom(10));
-	leveldb_options_set_compression(o, config->compress
+	if (config->compress == BENCH_LZ4)
+		bench_die("LZ4", "it has snappy only");
+	leveldb_options_set_compression(o, config->compress != BENCH_NONE
 										   ? leveldb_snappy_compression
 										   : leveldb_no_compression);
 	db = leveldb_open(o, config->dir, &err);

@@ -157,9 +157,12 @@ env_sync(KvEnv *env, KvFile *file, KvError *err)
 static KvStatus
 env_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 {
-	int code = size > 0 ? posix_fallocate(file->fd, 0, (off_t) size) : 0;
+	off_t old = lseek(file->fd, 0, SEEK_END);
+	int code = 0;
 
 	(void) env;
+	if (old >= 0 && (uint64_t) old < size)
+		code = posix_fallocate(file->fd, old, (off_t) size - old);
 	if (code == 0 || code == EOPNOTSUPP || code == EINVAL)
 		return KV_OK;
 	return os_fail(err, code, "extend", file->name);
