@@ -37,7 +37,7 @@ typedef struct KvConfig
 	uint64_t cache_bytes;	 /* block cache */
 	uint64_t file_bytes;	 /* SSTables are cut at about this size */
 	uint64_t job_bytes;		 /* a compaction reads about that much at most */
-	uint64_t wal_prealloc;	 /* bytes to preallocate for a WAL segment */
+	uint64_t wal_prealloc;	 /* steps in which a WAL segment's file grows */
 	uint64_t manifest_bytes; /* a longer MANIFEST is replaced by a new one */
 	uint32_t block_bytes;	 /* data block before compression */
 	uint32_t max_files;		 /* SSTables that may exist at once */

@@ -186,6 +186,48 @@ KV_TEST(wal_round_trip)
 	}
 }
 
+/* The file is extended in steps, ahead of what is written; nothing else. */
+KV_TEST(wal_file_grows_in_steps)
+{
+	uint64_t seed = kv_rand(), i, n = 0, refused = 400;
+	KvWalWriter *w;
+	int level;
+
+	for (level = SIM_KILL; level <= SIM_GARBAGE; level++)
+	{
+		setup(seed);
+		w = create(5, 0, 0, 4096);
+		KV_CHECK_EQ(sim_file_size(sim, "5.wal"), 4096);
+		for (i = n = 0; i < 600; i++)
+		{
+			uint64_t size = (uint64_t) sim_file_size(sim, "5.wal");
+			uint64_t calls = sim->calls[SIM_PREALLOCATE];
+
+			if (i == refused) /* the disk does not give any: it grows */
+				sim_fail(sim, (SimFault){SIM_PREALLOCATE, 1, UINT64_MAX,
+										 KV_DISK_FULL, SIM_NOTHING});
+			KV_REQUIRE_OK(add(w, n++, 500), &err);
+			KV_REQUIRE_OK(kv_wal_write(w, &err), &err);
+			KV_REQUIRE_OK(kv_wal_sync(w, &err), &err);
+			if (i >= refused)
+				continue;
+			KV_CHECK_EQ(sim->calls[SIM_PREALLOCATE] - calls,
+						kv_wal_length(w) > size);
+			KV_CHECK(kv_wal_length(w) <=
+					 (uint64_t) sim_file_size(sim, "5.wal"));
+			KV_CHECK_EQ(sim_file_size(sim, "5.wal") % 4096, 0);
+		}
+		check_read(read_all(5, 0, 0, 500), KV_NOT_FOUND, n, kv_wal_length(w));
+		check_read(read_all(5, kv_wal_length(w), 0, 500), KV_NOT_FOUND, n,
+				   kv_wal_length(w));
+		i = kv_wal_length(w);
+		sim_crash(sim, (SimLevel) level);
+		env->ops->lock(env, KV_LOCK_WAL_IO, true);
+		check_read(read_all(5, 0, 0, 500), KV_NOT_FOUND, n, i);
+		sim_free(sim);
+	}
+}
+
 KV_TEST(wal_header_tells_where_it_continues)
 {
 	KvWalStart start = {9, 8, 12345, UINT64_MAX, 7}, got;

@@ -22,7 +22,7 @@ kv_config_default(KvConfig *config)
 	config->file_bytes = UINT64_C(64) << 20;
 	config->space_percent = 50;
 	config->job_bytes = UINT64_C(4) << 30;
-	config->wal_prealloc = 0;
+	config->wal_prealloc = UINT64_C(1) << 20;
 	config->manifest_bytes = UINT64_C(4) << 20;
 	config->block_bytes = 4096;
 	config->max_files = 4096;

@@ -75,6 +75,8 @@ typedef struct KvWalStart
 /*
  * Creates the segment (KV_EXISTS is an error: numbers are never reused),
  * writes its header, preallocates prealloc bytes, syncs file and folder.
+ * Later the file is extended by as much whenever a write would pass its end;
+ * where the last group ends is known without that (0: nothing ahead).
  * The file gets its name once it is synced: a bad header is always damage.
  */
 KvStatus kv_wal_create(KvEnv *env, const KvIdentity *identity,

@@ -27,6 +27,8 @@ struct KvWalWriter
 	uint32_t timeline;
 	uint64_t length; /* end of the last group in the file */
 	uint64_t synced; /* the file is durable up to there */
+	uint64_t room;	 /* the file has zeros up to there, or ends before */
+	uint64_t step;	 /* by which room grows; 0: the file grows with length */
 
 	/*
 	 * Closed groups, then perhaps an open one; buf[0] will stand at offset
@@ -158,6 +160,8 @@ kv_wal_create(KvEnv *env, const KvIdentity *identity, const KvWalStart *start,
 	w->salt = h.salt;
 	w->timeline = identity->timeline;
 	w->length = w->synced = KV_WAL_HEADER_BYTES;
+	w->step = prealloc;
+	w->room = prealloc;
 	*writer = w;
 	return KV_OK;
 
@@ -275,6 +279,24 @@ kv_wal_discard(KvWalWriter *w)
 	w->max_lsn = 0;
 }
 
+/*
+ * A sync of a file whose size has not changed costs half as much.  Only a
+ * hint: where it fails, the write that follows finds out what is the matter.
+ */
+static void
+make_file_room(KvWalWriter *w)
+{
+	uint64_t end = w->length + w->len, room;
+
+	if (w->step == 0 || end <= w->room)
+		return;
+	room = (end / w->step + 1) * w->step;
+	if (w->env->ops->preallocate(w->env, w->file, room, NULL) == KV_OK)
+		w->room = room;
+	else
+		w->step = 0;
+}
+
 KvStatus
 kv_wal_write(KvWalWriter *w, KvError *err)
 {
@@ -295,6 +317,7 @@ kv_wal_write(KvWalWriter *w, KvError *err)
 		if (status != KV_OK)
 			return status;
 	}
+	make_file_room(w);
 	ops->stop(w->env, "wal_write");
 	kv_error_clear(&why);
 	status = ops->pwrite(w->env, w->file, w->buf, w->len, w->length, &why);
