@@ -75,7 +75,7 @@ static const Scene scenes[] = {
 	 "L6 g-m",
 	 "move L0: k-l g-h -> L5"},
 	{"the files of one ingested run count as one",
-	 "L0 a-br5 c-dr5 e-fr5 g-hr5 i-kr5", "nothing"},
+	 "L0 a-br5 c-dr5 e-fr5 g-hr5 i-kr5 a-z", "nothing"},
 	{"three runs and two files make no four", "L0 a-zr5 b-c d-e", "nothing"},
 	{"of a run only what overlaps is taken",
 	 "L0 a-mr9 n-zr9 b-c d-e c-d\n"
@@ -180,6 +180,26 @@ static const Scene scenes[] = {
 	 "L0 a-c a-d a-e a-f\n"
 	 "L1 a-d+80",
 	 "merge L0: a-c a-d a-e a-f L1: a-d+80 -> L6"},
+
+	{"an ingested run sinks at once, all of it",
+	 "L0 a-cr5 d-fr5\n"
+	 "L6 x-z+900",
+	 "move L0: a-cr5 d-fr5 -> L6"},
+	{"to the lowest level that it does not overlap, each file for itself",
+	 "L0 a-cr5 d-fr5\n"
+	 "L5 m-n\n"
+	 "L6 a-b+900",
+	 "move L0: d-fr5 -> L6"},
+	{"the next one then",
+	 "L0 a-cr5\n"
+	 "L5 m-n\n"
+	 "L6 a-b+900 d-f",
+	 "move L0: a-cr5 -> L5"},
+	{"not over a memtable that is still to be flushed",
+	 "flushed 97\n"
+	 "L0 a-cr5@98",
+	 "nothing"},
+	{"nor while something lies on it in L0", "L0 b-d a-cr5", "nothing"},
 
 	{"a file that is read in vain goes down, the one with most of it first",
 	 "L4 a-d+8192f1\n"

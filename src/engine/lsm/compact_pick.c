@@ -358,6 +358,8 @@ kv_compact_pick(const KvLevels *l, KvPick *pick)
 		return;
 	if (pick_by_size(l, pick))
 		return;
+	if (kv_pick_runs(l, pick))
+		return;
 	if (l->manual_before != 0)
 	{
 		if (pick_manual(l, pick))

@@ -75,9 +75,19 @@ alone_in_l0(const KvLevels *l, uint32_t i)
 	return true;
 }
 
-/* L0 files that nothing in L0 and L1 overlaps sink as they are. */
+/*
+ * L0 files that nothing in L0 and L1 overlaps sink as they are: all, those
+ * that were requested, or those of ingested runs.
+ */
+typedef enum Which
+{
+	ALL,
+	REQUESTED,
+	RUNS
+} Which;
+
 static bool
-pick_moves(const KvLevels *l, bool manual, KvPick *pick)
+pick_moves(const KvLevels *l, Which which, KvPick *pick)
 {
 	uint32_t i;
 
@@ -86,7 +96,9 @@ pick_moves(const KvLevels *l, bool manual, KvPick *pick)
 	{
 		int level;
 
-		if (!eligible(l, i) || (manual && !kv_pick_requested(l, i)) ||
+		if (!eligible(l, i) ||
+			(which == REQUESTED && !kv_pick_requested(l, i)) ||
+			(which == RUNS && kv_pick_meta(l, i)->run_csn == 0) ||
 			!alone_in_l0(l, i))
 			continue;
 		level = sinks_to(l, i);
@@ -98,6 +110,12 @@ pick_moves(const KvLevels *l, bool manual, KvPick *pick)
 	}
 	kv_pick_sort(pick);
 	return pick->n > 0;
+}
+
+bool
+kv_pick_runs(const KvLevels *l, KvPick *pick)
+{
+	return pick_moves(l, RUNS, pick);
 }
 
 /* ---- merges */
@@ -208,7 +226,7 @@ kv_pick_l0(const KvLevels *l, bool manual, KvPick *pick)
 {
 	uint32_t max, seed = l->start[1];
 
-	if (pick_moves(l, manual, pick))
+	if (pick_moves(l, manual ? REQUESTED : ALL, pick))
 		return true;
 	while (seed > l->start[0] && manual && !kv_pick_requested(l, seed - 1))
 		seed--;

@@ -53,6 +53,8 @@ uint32_t kv_pick_l0_runs(const KvLevels *l);
  * manual request: the oldest that it covers, and as deep as fits.
  */
 bool kv_pick_l0(const KvLevels *l, bool manual, KvPick *pick);
+/* Files of ingested runs that sink as they are, however full L0 is. */
+bool kv_pick_runs(const KvLevels *l, KvPick *pick);
 /* The request covers the file. */
 bool kv_pick_requested(const KvLevels *l, uint32_t i);
 
