@@ -254,6 +254,31 @@ KV_TEST(too_short)
 	KV_CHECK(!kv_block_parse(&block, bytes, sizeof(bytes)));
 }
 
+/* A block of which n bytes in a thousand are easy. */
+static size_t
+compressed(size_t n)
+{
+	void *state = malloc(kv_compress_state_bytes());
+	char src[4000], dst[4000];
+	size_t i, got;
+
+	for (i = 0; i < sizeof(src); i++)
+		src[i] = i < 4 * n ? 'x' : (char) kv_rand();
+	KV_CHECK(kv_compress_room(sizeof(src)) <= sizeof(dst));
+	got = kv_compress(state, src, sizeof(src), dst);
+	free(state);
+	return got;
+}
+
+KV_TEST(compressed_only_if_it_saves_an_eighth)
+{
+	size_t got = compressed(180);
+
+	KV_CHECK(got > 0 && got <= 4000 - 4000 / 8);
+	KV_CHECK_EQ(compressed(90), 0);
+	KV_CHECK_EQ(compressed(20), 0);
+}
+
 KV_TEST(compression)
 {
 	void *state = malloc(kv_compress_state_bytes());

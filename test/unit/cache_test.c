@@ -217,6 +217,31 @@ KV_TEST(kept_blocks)
 	free(f.area);
 }
 
+/* 16 frames: each block that went in is there or was counted as evicted. */
+KV_TEST(counters_tell_what_happened)
+{
+	Fixture f = set_up(kv_test_env(), 16);
+	uint64_t there = 0, missed = 0, i;
+	KvCacheStats stats;
+	uint32_t pin;
+
+	for (i = 0; i < 500; i++)
+	{
+		missed += !find(&f, 1, i);
+		KV_CHECK(insert(&f, 1, i, i % 7 == 0, &pin));
+		kv_cache_unpin(&f.cache, pin);
+	}
+	for (i = 0; i < 500; i++)
+		there += find(&f, 1, i);
+	kv_cache_stats(&f.cache, &stats);
+	KV_CHECK_EQ(stats.frames, 16);
+	KV_CHECK(there > 0 && there <= 16);
+	KV_CHECK_EQ(stats.hits, there);
+	KV_CHECK_EQ(stats.misses, missed + 500 - there);
+	KV_CHECK_EQ(stats.evictions, 500 - there);
+	free(f.area);
+}
+
 /* ---- threads ---- */
 
 typedef struct Worker

@@ -103,7 +103,6 @@ posix_pread(KvEnv *env, KvFile *file, void *buf, size_t len, uint64_t off,
 {
 	size_t done = 0;
 
-	(void) env;
 	while (done < len)
 	{
 		ssize_t n = pread(file->fd, (char *) buf + done, len - done,
@@ -118,6 +117,8 @@ posix_pread(KvEnv *env, KvFile *file, void *buf, size_t len, uint64_t off,
 		done += (size_t) n;
 	}
 	*got = done;
+	atomic_fetch_add(&posix_env(env)->preads, 1);
+	atomic_fetch_add(&posix_env(env)->pread_bytes, done);
 	return KV_OK;
 }
 
@@ -127,7 +128,6 @@ posix_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len,
 {
 	size_t done = 0;
 
-	(void) env;
 	while (done < len)
 	{
 		ssize_t n = pwrite(file->fd, (const char *) buf + done, len - done,
@@ -139,6 +139,7 @@ posix_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len,
 			return os_fail(err, n < 0 ? errno : ENOSPC, "write", file->name);
 		done += (size_t) n;
 	}
+	atomic_fetch_add(&posix_env(env)->pwrite_bytes, len);
 	return KV_OK;
 }
 

@@ -41,6 +41,7 @@ typedef struct PosixEnv
 	/* Counted for the test. */
 	_Atomic uint64_t kicks[3]; /* by KvKick */
 	_Atomic uint64_t syncs, dir_syncs, host_flushes, warnings;
+	_Atomic uint64_t preads, pread_bytes, pwrite_bytes;
 	_Atomic uint64_t last_flush_lsn;
 	_Atomic int64_t live_allocs, live_files; /* 0 when all was returned */
 } PosixEnv;

@@ -82,6 +82,14 @@ KV_TEST(model_comparison)
 
 /* ---- single cases ---- */
 
+static bool
+stop_at_first(void *arg, const KvEntry *e)
+{
+	(void) arg;
+	(void) e;
+	return true;
+}
+
 static const KvSstOptions small_blocks = {512, 1024, 10, true};
 static const KvSstOptions usual = {8192, 16384, 10, true};
 
@@ -388,6 +396,65 @@ KV_TEST(false_positives)
 	if (rate > 0.0125)
 		kv_test_fail(__FILE__, __LINE__, "false positives: %.2f %%",
 					 100 * rate);
+	kv_sst_close(sst);
+	free(area);
+	model_free(&m);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
+/*
+ * Filter and index partitions lie in the cache, and data that flows through
+ * it does not push them out.
+ */
+KV_TEST(filter_and_index_stay_in_the_cache)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	Model m = {calloc(400, sizeof(Row)), 400};
+	KvSstStats first = {0}, again = {0}, later = {0};
+	KvSstSummary summary;
+	KvCache cache;
+	void *area = new_cache(&cache, &penv->env, 64, 1024);
+	const char *data;
+	char block[1024] = {0};
+	uint32_t pin;
+	KvError err;
+	KvSst *sst;
+	size_t i;
+
+	for (i = 0; i < m.n; i++)
+	{
+		char key[8] = {0};
+
+		key[3] = 1;
+		kv_store_be32(key + 4, (uint32_t) i);
+		set_row(&m.rows[i], key, 8, 1, 20);
+	}
+	summary = build_model(penv, &m, &small_blocks);
+	KV_REQUIRE_OK(open_table(penv, &cache, summary.size, no_override, &sst,
+							 &err),
+				  &err);
+	KV_CHECK_OK(kv_sst_get(sst, row_key(&m.rows[200]),
+						   kv_key_hash(row_key(&m.rows[200])), stop_at_first,
+						   NULL, &first, &err),
+				&err);
+	KV_CHECK_EQ(first.blocks_read, 3); /* filter, index, data */
+	KV_CHECK_EQ(first.blocks_cached, 0);
+	KV_CHECK_OK(kv_sst_get(sst, row_key(&m.rows[200]),
+						   kv_key_hash(row_key(&m.rows[200])), stop_at_first,
+						   NULL, &again, &err),
+				&err);
+	KV_CHECK_EQ(again.blocks_read, 0);
+	KV_CHECK_EQ(again.blocks_cached, 3);
+	for (i = 0; i < 250; i++)
+		if (kv_cache_insert(&cache, 99, i, block, 1000, false, &data, &pin))
+			kv_cache_unpin(&cache, pin);
+	KV_CHECK_OK(kv_sst_get(sst, row_key(&m.rows[200]),
+						   kv_key_hash(row_key(&m.rows[200])), stop_at_first,
+						   NULL, &later, &err),
+				&err);
+	KV_CHECK_EQ(later.blocks_read, 1); /* data */
+	KV_CHECK_EQ(later.blocks_cached, 2);
 	kv_sst_close(sst);
 	free(area);
 	model_free(&m);
