@@ -263,6 +263,11 @@ typedef enum KvStall
 const char *kv_stall_name(KvStall cause);
 /* Writers would be stalled now (checked before locks are taken). */
 bool kv_write_would_stall(const KvDb *db);
+/*
+ * For a writer that waits because of it: notes the cause, wakes up who can
+ * end it, and counts a stall if this is the writer's first look.
+ */
+void kv_stall_foreseen(KvDb *db, bool first);
 /* The cause of the stall that a writer is in or was in last. */
 KvStall kv_stall_cause(const KvDb *db);
 /*

@@ -209,7 +209,10 @@ kvlsm_wait_before_write(KvDb *db)
 	if (cid == last_cid && kvlsm_my_lxid() == last_lxid)
 		return;
 	while (kv_write_would_stall(db))
+	{
+		kv_stall_foreseen(db, started == 0);
 		kvlsm_wait_for_room(&started);
+	}
 	delay_write(kv_write_delay_us(db));
 	last_cid = cid;
 	last_lxid = kvlsm_my_lxid();

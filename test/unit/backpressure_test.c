@@ -92,6 +92,8 @@ KV_TEST(delay_grows_with_l0_until_it_stops)
 	KV_CHECK(stats.compaction_paused);
 	KV_CHECK_EQ(stats.stalls, 1);
 	KV_CHECK_EQ(stats.stalls_by[KV_STALL_COMPACTION], 1);
+	kv_stall_foreseen(t.db, true);
+	KV_CHECK_EQ(kv_stall_cause(t.db), KV_STALL_COMPACTION);
 	KV_CHECK_EQ(stats.delays, 4);
 	KV_CHECK(stats.delayed_us > KV_MAX_DELAY_US);
 
@@ -128,6 +130,12 @@ KV_TEST(delay_grows_with_the_last_memtable)
 	KV_CHECK_EQ(kv_stall_cause(t.db), KV_STALL_FLUSH);
 	kv_stats(t.db, &stats);
 	KV_CHECK_EQ(stats.stalls_by[KV_STALL_FLUSH], 1);
+	/* who asks before it writes is counted once and told the same */
+	kv_stall_foreseen(t.db, true);
+	kv_stall_foreseen(t.db, false);
+	KV_CHECK_EQ(kv_stall_cause(t.db), KV_STALL_FLUSH);
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.stalls_by[KV_STALL_FLUSH], 2);
 	test_work(&t);
 	KV_CHECK_EQ(kv_write_delay_us(t.db), 0);
 	KV_CHECK_STATUS(try_put(&t), KV_OK);

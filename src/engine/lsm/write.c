@@ -46,6 +46,27 @@ kv_write_would_stall(const KvDb *db)
 	return true;
 }
 
+static void
+note_stall(KvDb *db, KvStall cause, bool count)
+{
+	KvShared *s = db->shared;
+
+	if (count)
+		atomic_fetch_add_explicit(&s->counters.stalls[cause], 1,
+								  memory_order_relaxed);
+	atomic_store_explicit(&s->last_stall, cause, memory_order_relaxed);
+	db->env->ops->kick(db->env, KV_KICK_WORKER);
+	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
+}
+
+void
+kv_stall_foreseen(KvDb *db, bool first)
+{
+	note_stall(db,
+			   l0_is_full(db->shared) ? KV_STALL_COMPACTION : KV_STALL_FLUSH,
+			   first);
+}
+
 const char *
 kv_stall_name(KvStall cause)
 {
@@ -229,13 +250,7 @@ kv_rotate_locked(KvDb *db)
 static KvStatus
 stalled(KvDb *db, KvStall cause, KvError *err)
 {
-	KvShared *s = db->shared;
-
-	atomic_fetch_add_explicit(&s->counters.stalls[cause], 1,
-							  memory_order_relaxed);
-	atomic_store_explicit(&s->last_stall, cause, memory_order_relaxed);
-	db->env->ops->kick(db->env, KV_KICK_WORKER);
-	db->env->ops->kick(db->env, KV_KICK_COMPACTOR);
+	note_stall(db, cause, true);
 	return kv_fail(err, KV_STALLED, "no room for the write: waiting for %s",
 				   kv_stall_name(cause));
 }
