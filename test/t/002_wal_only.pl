@@ -47,7 +47,9 @@ my @wal = sort { -M $b <=> -M $a } glob "$dir/*.wal";
 ok(@wal > 0, 'there are WAL segments');
 kv_wait('the segment to be let go', sub { !is_locked($dir) });
 my $newest = $wal[-1];
-truncate($newest, int((-s $newest) / 10)) or die "truncate: $!";
+# zeros that are there in advance hold nothing
+my $used = length(slurp_file($newest) =~ s/\0+\z//r);
+truncate($newest, int($used / 10)) or die "truncate: $!";
 kv_start_again($node);
 is(rows(), $expected, 'a cut tail is replaced');
 cmp_ok(replayed(), '>', 0, 'from PostgreSQL\'s WAL');

@@ -181,9 +181,7 @@ static const Scene scenes[] = {
 	 "L1 a-d+80",
 	 "merge L0: a-c a-d a-e a-f L1: a-d+80 -> L6"},
 
-	{"an ingested run sinks at once, all of it",
-	 "L0 a-cr5 d-fr5\n"
-	 "L6 x-z+900",
+	{"an ingested run sinks at once, all of it", "L0 a-cr5 d-fr5\nL6 x-z+900",
 	 "move L0: a-cr5 d-fr5 -> L6"},
 	{"to the lowest level that it does not overlap, each file for itself",
 	 "L0 a-cr5 d-fr5\n"

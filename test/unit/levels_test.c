@@ -102,7 +102,7 @@ KV_TEST(outputs_are_cut_where_they_lie_over_many_files)
 	test_compact(&t);
 	kv_stats(t.db, &stats);
 	below = stats.files[BOTTOM];
-	KV_CHECK(below > 60);
+	KV_CHECK(below > 40);
 	for (i = 0; i < 4; i++)
 		add_run(&t, 10 + i, 240, 50);
 	compact(&t);

@@ -5,8 +5,8 @@
  * Implements bench.h; no other engine is linked into the same program.
  * Values are read with the calls that copy least: pinned slices, and the
  * batched multiget.  Variants: walbuf (manual_wal_flush: its log is buffered
- * in the process), nowal (no log: the ceiling of its memtable), tuned (hash index in blocks, memtable filter, four write
- * buffers, dynamic levels).
+ * in the process), nowal (no log: the ceiling of its memtable), tuned (hash
+ * index in blocks, memtable filter, four write buffers, dynamic levels).
  */
 #include <rocksdb/c.h>
 #include <stdlib.h>
