@@ -184,15 +184,7 @@ static const Scene scenes[] = {
 	{"an ingested run sinks at once, all of it", "L0 a-cr5 d-fr5\nL6 x-z+900",
 	 "move L0: a-cr5 d-fr5 -> L6"},
 	{"to the lowest level that it does not overlap, each file for itself",
-	 "L0 a-cr5 d-fr5\n"
-	 "L5 m-n\n"
-	 "L6 a-b+900",
-	 "move L0: d-fr5 -> L6"},
-	{"the next one then",
-	 "L0 a-cr5\n"
-	 "L5 m-n\n"
-	 "L6 a-b+900 d-f",
-	 "move L0: a-cr5 -> L5"},
+	 "L0 a-cr5 d-fr5\nL5 m-n\nL6 a-b+900", "move L0: d-fr5 -> L6"},
 	{"not over a memtable that is still to be flushed",
 	 "flushed 97\n"
 	 "L0 a-cr5@98",
