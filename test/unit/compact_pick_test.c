@@ -201,6 +201,8 @@ static const Scene scenes[] = {
 	 "L5 b-c+8192f2 d-f+8192f3 g-h+8192f1\n"
 	 "L6 a-k+99999",
 	 "merge L4: a-d+8192f9 L5: b-c+8192f2 d-f+8192f3 L6: a-k+99999 -> L6"},
+	{"as it is, if nothing is", "L4 a-d+8192f9\nL6 x-z+99999",
+	 "move L4: a-d+8192f9 -> L6"},
 	{"L0 need not be full for it",
 	 "L0 a-z+4000f1 a-z\n"
 	 "L6 a-z+99999",

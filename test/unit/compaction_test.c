@@ -225,7 +225,7 @@ KV_TEST(dropped_stores_leave_the_disk)
 KV_TEST(failures_leave_nothing_behind)
 {
 	LsmModel *m = lsm_open(200);
-	int i, failed = 0;
+	int i, failed = 0, interrupted = 0;
 
 	for (i = 0; i < 6000 && kv_test_failures() == 0; i++)
 	{
@@ -244,9 +244,11 @@ KV_TEST(failures_leave_nothing_behind)
 			KV_CHECK(st == KV_OK || st == KV_NO_MEMORY ||
 					 st == KV_INTERRUPTED || st == KV_STALLED);
 			failed += st == KV_NO_MEMORY;
+			interrupted += st == KV_INTERRUPTED;
 		}
 	}
 	KV_CHECK(failed > 10);
+	KV_CHECK(interrupted > 0);
 	if (kv_test_failures() == 0)
 		check_at_rest(m);
 	lsm_close(m);
