@@ -262,8 +262,7 @@ static const Scene scenes[] = {
 	 "L6 a-z#2+90",
 	 "merge L0: a-d#8 a-b#7 L5: c-d#1 L6: a-z#2+90 -> L6"},
 	{"as far as one job can bring it",
-	 "manual 9\n"
-	 "job 50\n"
+	 "manual 9\njob 50\n"
 	 "L0 a-d#8 a-b#7\n"
 	 "L5 c-d#1\n"
 	 "L6 a-z#2+90",
@@ -275,9 +274,7 @@ static const Scene scenes[] = {
 	 "L6 a-f#1+90 g-h#2 y-z#3",
 	 "merge L5: a-b#5 c-d#6 x-z#7 L6: a-f#1+90 g-h#2 y-z#3 -> L6"},
 	{"in pieces if not",
-	 "manual 9\n"
-	 "job 50\n"
-	 "from 5\n"
+	 "manual 9\njob 50\nfrom 5\n"
 	 "L5 a-b#5 c-d#6 x-z#7\n"
 	 "L6 a-b#1+90 g-h#2 y-z#3",
 	 "merge L5: a-b#5 L6: a-b#1+90 -> L6"},
@@ -303,9 +300,11 @@ static const Scene scenes[] = {
 	{"at the bottom all that can be dropped is",
 	 "manual 9\n"
 	 "from 6\n"
-	 "L6 a-b#1 c-d#2t1 e-f#3y",
+	 "L6 a-b#1@0 c-d#2t1 e-f#3y",
 	 "merge L6: c-d#2t1 -> L6"},
-	{"once", "manual 9\nfrom 6\nL6 a-b#1 c-d#9t1 e-f#10y", "nothing"},
+	{"what only a snapshot could see too, but a run has nothing of it",
+	 "manual 9\nfrom 6\nL6 a-b#1r5 c-d#2@3", "merge L6: c-d#2@3 -> L6"},
+	{"once", "manual 9\nfrom 6\nL6 a-b#1@0 c-d#9t1 e-f#10y", "nothing"},
 	{"a lonely L0 goes to the bottom",
 	 "manual 9\n"
 	 "L0 a-d#8 b-b#7",

@@ -104,8 +104,13 @@ something_to_drop(const KvLevels *l, int level, uint32_t i)
 		return true;
 	if (!below_horizon(l, m) || anything_below(l, level, m))
 		return false;
-	return m->tombstones > 0 || (m->oldest_expiry_us != 0 &&
-								 m->oldest_expiry_us <= l->horizon.now_us);
+	/*
+	 * What was merged here for everyone has no csn left.  A file with one may
+	 * hold versions that only a snapshot could see; a run has no two.
+	 */
+	return m->tombstones > 0 || (m->max_csn != 0 && m->run_csn == 0) ||
+		   (m->oldest_expiry_us != 0 &&
+			m->oldest_expiry_us <= l->horizon.now_us);
 }
 
 static bool
