@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: PostgreSQL
 #
-# Build and run the fuzz targets (test/fuzz/*_fuzz.c), all together about 35
+# Build and run the fuzz targets (test/fuzz/*_fuzz.c), all together about 30
 # seconds, two at a time.  Called by run.sh.  FUZZ_SECONDS sets the time of
 # each; inputs that failed are kept in .build/fuzz and printed.
 
@@ -21,7 +21,7 @@ kv_make -k "${mk[@]}" programs
 programs=$(kv_make "${mk[@]}" list)
 count=$(printf '%s\n' "$programs" | grep -c .)
 [ "$count" -gt 0 ] || count=1
-seconds=$((60 / count))
+seconds=$((45 / count))
 [ "$seconds" -gt 2 ] || seconds=2
 [ "$seconds" -le 15 ] || seconds=15
 [ "${KV_LONG:-0}" = 0 ] || seconds=600
