@@ -401,7 +401,10 @@ posix_xact_state(KvEnv *env, uint64_t xid)
 static void
 posix_horizon(KvEnv *env, KvHorizon *horizon)
 {
-	*horizon = posix_env(env)->horizon;
+	PosixEnv *penv = posix_env(env);
+
+	*horizon = penv->get_horizon != NULL ? penv->get_horizon(penv->arg)
+										 : penv->horizon;
 	if (horizon->now_us == 0)
 		horizon->now_us = posix_now_us(env);
 }

@@ -26,12 +26,13 @@ typedef struct PosixEnv
 	pthread_rwlock_t locks[KV_LOCK_COUNT];
 
 	/* Injected by the test. */
-	_Atomic int64_t clock_us; /* 0: the real clock */
-	_Atomic bool interrupt;	  /* what poll() answers */
-	_Atomic bool backup;	  /* what backup_running() answers */
-	bool no_sync;			  /* sync and sync_dir only count */
-	bool quiet;				  /* log() only counts */
-	KvHorizon horizon;		  /* now_us 0: the clock */
+	_Atomic int64_t clock_us;			 /* 0: the real clock */
+	_Atomic bool interrupt;				 /* what poll() answers */
+	_Atomic bool backup;				 /* what backup_running() answers */
+	bool no_sync;						 /* sync and sync_dir only count */
+	bool quiet;							 /* log() only counts */
+	KvHorizon horizon;					 /* now_us 0: the clock */
+	KvHorizon (*get_horizon)(void *arg); /* NULL: the one above */
 	KvXactState (*xact_state)(void *arg, uint64_t xid); /* NULL: committed */
 	void (*stop)(void *arg, const char *name);			/* NULL: nothing */
 	void *arg;											/* of the two above */
