@@ -69,13 +69,13 @@ decode_linearly(KvCursor *c)
 
 		if (list.n == MAX_ENTRIES)
 			return false;
-		FUZZ_CHECK(c->entry.key.len <= KV_MAX_KEY);
-		item = list_add(c->entry.key);
-		item->value = c->entry.value;
-		item->csn = c->entry.csn;
-		item->xid = c->entry.xid;
-		item->expires_us = c->entry.expires_us;
-		item->kind = c->entry.kind;
+		FUZZ_CHECK(c->entry->key.len <= KV_MAX_KEY);
+		item = list_add(c->entry->key);
+		item->value = c->entry->value;
+		item->csn = c->entry->csn;
+		item->xid = c->entry->xid;
+		item->expires_us = c->entry->expires_us;
+		item->kind = c->entry->kind;
 		item->at = c->at;
 	}
 	return c->status == KV_OK;
@@ -140,12 +140,12 @@ expect_at(const KvCursor *c, size_t i)
 		return;
 	}
 	FUZZ_CHECK(c->valid);
-	FUZZ_CHECK(kv_slice_equal(c->entry.key, item->key));
-	FUZZ_CHECK(kv_slice_equal(c->entry.value, item->value));
-	FUZZ_CHECK(c->entry.csn == item->csn && c->entry.xid == item->xid &&
-			   c->entry.kind == item->kind &&
-			   c->entry.expires_us == item->expires_us);
-	FUZZ_CHECK(c->entry.state ==
+	FUZZ_CHECK(kv_slice_equal(c->entry->key, item->key));
+	FUZZ_CHECK(kv_slice_equal(c->entry->value, item->value));
+	FUZZ_CHECK(c->entry->csn == item->csn && c->entry->xid == item->xid &&
+			   c->entry->kind == item->kind &&
+			   c->entry->expires_us == item->expires_us);
+	FUZZ_CHECK(c->entry->state ==
 			   (item->xid == 0 ? KV_XACT_COMMITTED : KV_XACT_IN_DOUBT));
 }
 

@@ -94,10 +94,10 @@ check_at(const KvCursor *c, const Rows *rows, size_t at)
 	KV_CHECK_EQ(c->valid, at < rows->n);
 	if (!c->valid || at >= rows->n)
 		return;
-	KV_CHECK_SLICES(c->entry.key,
+	KV_CHECK_SLICES(c->entry->key,
 					kv_slice(rows->row[at].key, rows->row[at].key_len));
-	KV_CHECK_EQ(c->entry.csn, rows->row[at].csn);
-	KV_CHECK_SLICES(c->entry.value, kv_slice("value", at % 6));
+	KV_CHECK_EQ(c->entry->csn, rows->row[at].csn);
+	KV_CHECK_SLICES(c->entry->value, kv_slice("value", at % 6));
 }
 
 static void
@@ -156,7 +156,7 @@ KV_TEST(expiries_around_zero)
 	for (i = 0; i < n; i++, kv_cursor_next(&c))
 	{
 		KV_REQUIRE(c.valid);
-		KV_CHECK(c.entry.expires_us == times[i]);
+		KV_CHECK(c.entry->expires_us == times[i]);
 	}
 	kv_cursor_free(&c);
 	kv_block_builder_free(&b);

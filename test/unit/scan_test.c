@@ -291,12 +291,13 @@ KV_TEST(rows_cost_no_memory)
 		int64_t before;
 
 		scan = open_scan(&t, "k001000", "k001100", reverse, NULL);
-		check_rows(scan, reverse ? 1099 : 1000, reverse ? 1095 : 1004,
+		/* the first blocks: most scans need not keep the index for them */
+		check_rows(scan, reverse ? 1099 : 1000, reverse ? 1070 : 1030,
 				   reverse ? -1 : 1);
 		/* not one allocation more, within a file */
 		before = t.penv->live_allocs;
 		atomic_store(&t.penv->alloc_budget, 0);
-		check_rows(scan, reverse ? 1095 : 1004, reverse ? 1090 : 1009,
+		check_rows(scan, reverse ? 1070 : 1030, reverse ? 1040 : 1060,
 				   reverse ? -1 : 1);
 		atomic_store(&t.penv->alloc_budget, -1);
 		KV_CHECK_EQ(t.penv->live_allocs, before);

@@ -14,18 +14,106 @@
 
 #define KV_VARINT_MAX 10
 
-char *kv_put_u16(char *p, uint16_t v);
-char *kv_put_u32(char *p, uint32_t v);
-char *kv_put_u64(char *p, uint64_t v);
-char *kv_put_varint(char *p, uint64_t v);
-size_t kv_varint_len(uint64_t v);
-uint16_t kv_load_u16(const char *p);
-uint32_t kv_load_u32(const char *p);
-uint64_t kv_load_u64(const char *p);
-uint32_t kv_load_be32(const char *p);
-void kv_store_be32(char *p, uint32_t v);
-uint64_t kv_load_be64(const char *p);
+/*
+ * Bytes are assembled one by one: compilers turn that into one load or store,
+ * and any host reads the same files.  Inline, because every block, node and
+ * filter is read through these.
+ */
+static inline char *
+kv_put_u16(char *p, uint16_t v)
+{
+	p[0] = (char) v;
+	p[1] = (char) (v >> 8);
+	return p + 2;
+}
 
+static inline char *
+kv_put_u32(char *p, uint32_t v)
+{
+	p[0] = (char) v;
+	p[1] = (char) (v >> 8);
+	p[2] = (char) (v >> 16);
+	p[3] = (char) (v >> 24);
+	return p + 4;
+}
+
+static inline char *
+kv_put_u64(char *p, uint64_t v)
+{
+	p = kv_put_u32(p, (uint32_t) v);
+	return kv_put_u32(p, (uint32_t) (v >> 32));
+}
+
+static inline char *
+kv_put_varint(char *p, uint64_t v)
+{
+	while (v >= 0x80)
+	{
+		*p++ = (char) (v | 0x80);
+		v >>= 7;
+	}
+	*p++ = (char) v;
+	return p;
+}
+
+static inline uint16_t
+kv_load_u16(const char *p)
+{
+	const unsigned char *b = (const unsigned char *) p;
+
+	return (uint16_t) (b[0] | b[1] << 8);
+}
+
+static inline uint32_t
+kv_load_u32(const char *p)
+{
+	const unsigned char *b = (const unsigned char *) p;
+
+	return (uint32_t) b[0] | (uint32_t) b[1] << 8 | (uint32_t) b[2] << 16 |
+		   (uint32_t) b[3] << 24;
+}
+
+static inline uint64_t
+kv_load_u64(const char *p)
+{
+	const unsigned char *b = (const unsigned char *) p;
+
+	return (uint64_t) b[0] | (uint64_t) b[1] << 8 | (uint64_t) b[2] << 16 |
+		   (uint64_t) b[3] << 24 | (uint64_t) b[4] << 32 |
+		   (uint64_t) b[5] << 40 | (uint64_t) b[6] << 48 |
+		   (uint64_t) b[7] << 56;
+}
+
+static inline uint32_t
+kv_load_be32(const char *p)
+{
+	const unsigned char *b = (const unsigned char *) p;
+
+	return (uint32_t) b[0] << 24 | (uint32_t) b[1] << 16 |
+		   (uint32_t) b[2] << 8 | (uint32_t) b[3];
+}
+
+static inline void
+kv_store_be32(char *p, uint32_t v)
+{
+	p[0] = (char) (v >> 24);
+	p[1] = (char) (v >> 16);
+	p[2] = (char) (v >> 8);
+	p[3] = (char) v;
+}
+
+static inline uint64_t
+kv_load_be64(const char *p)
+{
+	const unsigned char *b = (const unsigned char *) p;
+
+	return (uint64_t) b[0] << 56 | (uint64_t) b[1] << 48 |
+		   (uint64_t) b[2] << 40 | (uint64_t) b[3] << 32 |
+		   (uint64_t) b[4] << 24 | (uint64_t) b[5] << 16 |
+		   (uint64_t) b[6] << 8 | (uint64_t) b[7];
+}
+
+size_t kv_varint_len(uint64_t v);
 bool kv_get_u8(KvSlice *in, uint8_t *v);
 bool kv_get_u32(KvSlice *in, uint32_t *v);
 bool kv_get_u64(KvSlice *in, uint64_t *v);

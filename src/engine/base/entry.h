@@ -54,6 +54,14 @@ typedef bool (*KvVersionFn)(void *arg, const KvEntry *entry);
 
 typedef struct KvIter KvIter;
 
+/* Is an entry's key that of the entry before it, in key order? */
+typedef enum KvRepeats
+{
+	KV_REPEATS_UNKNOWN,
+	KV_REPEATS_NO,
+	KV_REPEATS_YES
+} KvRepeats;
+
 typedef struct KvIterOps
 {
 	/* to the first entry at or after (key, csn); csn UINT64_MAX = all of key */
@@ -65,6 +73,17 @@ typedef struct KvIterOps
 	void (*next)(KvIter *it);
 	void (*prev)(KvIter *it);
 	void (*close)(KvIter *it);
+	/*
+	 * NULL: no leaf, ever.  The iterator of one table whose entries are all
+	 * that is left in the direction of the last move, if there is such a one
+	 * (else NULL).  Who has it may move it in that direction instead of it,
+	 * which saves the way through all layers, and calls leaf_moved before
+	 * anything else is done with it.  *inside: none of the leaf's entries
+	 * reaches the bound: forward, the first key that is not wanted, backward,
+	 * the last that is (len 0: there is none).  No entry of it has an xid.
+	 */
+	KvIter *(*leaf)(KvIter *it, KvSlice bound, bool *inside);
+	void (*leaf_moved)(KvIter *it);
 } KvIterOps;
 
 /*
@@ -78,6 +97,7 @@ struct KvIter
 {
 	const KvIterOps *ops;
 	bool valid;
+	uint8_t repeats; /* KvRepeats; tables only: others leave it UNKNOWN */
 	KvStatus status;
 	KvEntry entry;
 	KvError *err; /* the caller's; filled when status becomes an error */

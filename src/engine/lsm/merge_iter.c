@@ -341,6 +341,31 @@ merge_prev(KvIter *it)
 		show_top(m);
 }
 
+/* One child is left: those that have ended do not come back. */
+static KvIter *
+merge_leaf(KvIter *it, KvSlice bound, bool *inside)
+{
+	KvMerge *m = (KvMerge *) it;
+	KvIter *only = m->n_heap == 1 ? m->heap[0].it : NULL;
+
+	if (only == NULL || only->ops->leaf == NULL || is_bound(&only->entry))
+		return NULL;
+	return only->ops->leaf(only, bound, inside);
+}
+
+static void
+merge_leaf_moved(KvIter *it)
+{
+	KvMerge *m = (KvMerge *) it;
+	KvIter *only = m->heap[0].it;
+
+	KV_ASSERT(m->n_heap == 1);
+	only->err = it->err;
+	only->ops->leaf_moved(only);
+	if (top_moved(m))
+		show_top(m);
+}
+
 static void
 merge_close(KvIter *it)
 {
@@ -360,6 +385,8 @@ static const KvIterOps merge_ops = {
 	.next = merge_next,
 	.prev = merge_prev,
 	.close = merge_close,
+	.leaf = merge_leaf,
+	.leaf_moved = merge_leaf_moved,
 };
 
 KvStatus

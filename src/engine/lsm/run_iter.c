@@ -24,6 +24,7 @@ typedef struct KvRunIter
 	uint32_t n;
 	uint32_t at; /* file */
 	Standing standing;
+	bool forward; /* the last move was */
 	const uint32_t *readahead;
 	KvIter *sub; /* of file sub_at, or NULL */
 	uint32_t sub_at;
@@ -161,6 +162,7 @@ run_seek(KvIter *it, KvSlice key, uint64_t csn)
 	KvRunIter *r = (KvRunIter *) it;
 	uint32_t low = 0, high = r->n;
 
+	r->forward = true;
 	/* the first file that does not end before the key */
 	while (low < high)
 	{
@@ -189,6 +191,7 @@ run_seek_before(KvIter *it, KvSlice key)
 	KvRunIter *r = (KvRunIter *) it;
 	uint32_t low = 0, high = r->n;
 
+	r->forward = false;
 	/* the first file that begins after the key */
 	while (low < high)
 	{
@@ -256,6 +259,7 @@ run_next(KvIter *it)
 	KvRunIter *r = (KvRunIter *) it;
 
 	KV_ASSERT(it->valid);
+	r->forward = true;
 	switch (r->standing)
 	{
 	case AT_HIGH_BOUND:
@@ -283,6 +287,7 @@ run_prev(KvIter *it)
 	KvRunIter *r = (KvRunIter *) it;
 
 	KV_ASSERT(it->valid);
+	r->forward = false;
 	switch (r->standing)
 	{
 	case AT_LOW_BOUND:
@@ -299,6 +304,33 @@ run_prev(KvIter *it)
 		break;
 	}
 	if (!show_sub(r) && it->status == KV_OK)
+		go_backward_to(r, r->at);
+}
+
+static KvIter *
+run_leaf(KvIter *it, KvSlice bound, bool *inside)
+{
+	KvRunIter *r = (KvRunIter *) it;
+	const KvFileMeta *meta = meta_of(r, r->at);
+
+	if (!it->valid || r->standing != AT_ENTRY || meta->max_xid != 0 ||
+		r->sub_readahead != *r->readahead)
+		return NULL;
+	*inside = bound.len == 0 || (r->forward ? kv_key_after_file(bound, meta)
+											: kv_key_before_file(bound, meta));
+	return r->sub;
+}
+
+static void
+run_leaf_moved(KvIter *it)
+{
+	KvRunIter *r = (KvRunIter *) it;
+
+	if (show_sub(r) || it->status != KV_OK)
+		return;
+	if (r->forward)
+		go_forward_to(r, r->at + 1);
+	else
 		go_backward_to(r, r->at);
 }
 
@@ -320,6 +352,8 @@ static const KvIterOps run_ops = {
 	.next = run_next,
 	.prev = run_prev,
 	.close = run_close,
+	.leaf = run_leaf,
+	.leaf_moved = run_leaf_moved,
 };
 
 KvStatus

@@ -14,34 +14,7 @@
 #include "engine/lsm/db_internal.h"
 #include "engine/lsm/merge_iter.h"
 #include "engine/lsm/run_iter.h"
-#include "engine/sst/sst_buffer.h"
-
-/* Files are read ahead once a scan has moved that often. */
-#define READAHEAD_AFTER 512
-#define READAHEAD_BYTES (256 << 10)
-#define POLL_EVERY		1024 /* entries, most of which may be hidden */
-
-struct KvScan
-{
-	KvDb *db;
-	KvScan *next; /* of db->scans */
-	KvReadView view;
-	KvSlice lower, upper; /* copies, behind the struct */
-	bool reverse;
-	KvIter *overlay;
-	KvIter *merge;	  /* NULL: to be built */
-	uint64_t version; /* whose files are pinned */
-	uint32_t *slots;  /* of the runs' files */
-	uint32_t cap_slots;
-	uint32_t readahead; /* for the runs */
-	uint32_t moves;		/* until read-ahead is switched on */
-	uint32_t steps;		/* since the last poll */
-	bool positioned;
-	bool on_returned; /* forward: the merge stands at the returned entry */
-	KvBuffer decided; /* the last key that is done with */
-	bool has_decided;
-	KvBuffer key, value; /* reverse: the row that is being put together */
-};
+#include "engine/lsm/scan_internal.h"
 
 /* ---- pins */
 
@@ -200,6 +173,7 @@ drop_merge(KvScan *scan)
 		kv_merge_forget(scan->merge, scan->overlay);
 	scan->merge->ops->close(scan->merge);
 	scan->merge = NULL;
+	scan->leaf = NULL;
 	scan->positioned = false;
 	scan->on_returned = false;
 }
@@ -246,6 +220,7 @@ position(KvScan *scan)
 	KvIter *it = scan->merge;
 	KvSlice decided = {scan->decided.data, scan->decided.len};
 
+	scan->leaf = NULL;
 	if (!scan->reverse)
 	{
 		if (scan->has_decided)
@@ -333,12 +308,22 @@ check_cancel(KvScan *scan, KvError *err)
 							   : KV_OK;
 }
 
+/* ---- rows of many sources */
+
 static KvStatus
 next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 {
 	KvStatus status;
 
 	KV_ASSERT(scan->positioned && !scan->reverse);
+	if (scan->leaf != NULL)
+	{
+		if (kv_scan_leaf_forward(scan, entry))
+			return KV_OK;
+		status = check_cancel(scan, err);
+		if (status != KV_OK)
+			return status;
+	}
 	if (scan->on_returned)
 	{
 		KV_ASSERT(scan->merge->valid);
@@ -366,17 +351,16 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 							kv_slice(scan->decided.data, scan->decided.len)))
 		{
 			status = judge(scan, &it->entry, &verdict);
-			if (status == KV_OK && verdict != KV_HIDDEN)
-			{
-				status = keep_bytes(scan, &scan->decided, it->entry.key, err);
-				scan->has_decided = status == KV_OK;
-			}
+			if (status == KV_OK && verdict != KV_HIDDEN &&
+				!kv_scan_decide(scan, it->entry.key))
+				status = kv_fail(err, KV_NO_MEMORY, "out of memory for a scan");
 			if (status != KV_OK)
 				return status;
 			if (verdict == KV_SEEN_LIVE)
 			{
 				*entry = it->entry;
 				scan->on_returned = true;
+				kv_scan_enter_leaf(scan);
 				return KV_OK;
 			}
 		}
@@ -445,6 +429,16 @@ next_backward(KvScan *scan, KvEntry *entry, KvError *err)
 		KvBuffer swap;
 		KvStatus status;
 
+		if (scan->leaf == NULL && scan->has_decided)
+			kv_scan_enter_leaf(scan);
+		if (scan->leaf != NULL)
+		{
+			if (kv_scan_leaf_backward(scan, entry))
+				return KV_OK;
+			status = check_cancel(scan, err);
+			if (status != KV_OK)
+				return status;
+		}
 		status = collect_key(scan, entry, &any, &live, err);
 		if (status == KV_RETRY)
 		{

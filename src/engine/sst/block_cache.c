@@ -323,6 +323,35 @@ kv_cache_find(KvCache *cache, uint64_t file_no, uint64_t offset,
 }
 
 void
+kv_cache_prefetch(KvCache *cache, uint64_t file_no, uint64_t offset,
+				  uint32_t bytes)
+{
+	KvCacheShared *s = cache->shared;
+	uint32_t link;
+	int steps;
+
+	if (s->frames == 0)
+		return;
+	link = atomic_load_explicit(bucket_at(s,
+										  place_of(s, file_no, offset).bucket),
+								memory_order_acquire);
+	for (steps = 0; link != NO_FRAME && steps < MAX_STEPS; steps++)
+	{
+		FrameShared *f = frame_at(s, link - 1);
+		const char *data = data_at(s, link - 1);
+		uint32_t i;
+
+		if (is_block(f, file_no, offset))
+		{
+			for (i = 0; i < bytes && i < s->frame_bytes; i += 64)
+				__builtin_prefetch(data + i);
+			return;
+		}
+		link = atomic_load_explicit(&f->next, memory_order_acquire);
+	}
+}
+
+void
 kv_cache_unpin(KvCache *cache, uint32_t pin)
 {
 	KV_ASSERT(pin < cache->shared->frames);

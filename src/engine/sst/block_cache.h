@@ -46,6 +46,12 @@ bool kv_cache_find(KvCache *cache, uint64_t file_no, uint64_t offset,
 bool kv_cache_insert(KvCache *cache, uint64_t file_no, uint64_t offset,
 					 const char *block, uint32_t len, bool keep,
 					 const char **data, uint32_t *pin);
+/*
+ * A block that kv_cache_find will be asked for soon: brings the first bytes
+ * bytes of it nearer, if it is there.  Pins nothing, counts nothing.
+ */
+void kv_cache_prefetch(KvCache *cache, uint64_t file_no, uint64_t offset,
+					   uint32_t bytes);
 void kv_cache_unpin(KvCache *cache, uint32_t pin);
 void kv_cache_stats(const KvCache *cache, KvCacheStats *stats);
 

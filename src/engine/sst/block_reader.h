@@ -29,6 +29,11 @@ typedef struct KvBlock
 /* false: malformed.  A block without entries is well-formed. */
 bool kv_block_parse(KvBlock *block, const char *data, size_t len);
 
+/* Entries of one restart interval that moves backward keep decoded. */
+#define KV_BACK_ENTRIES 16
+
+typedef struct KvCursorBack KvCursorBack; /* block_reader.c */
+
 /*
  * A position in a block.  entry is meaningful while valid; its key lives in
  * the block or in the cursor, its value in the block.  After each move: not
@@ -45,11 +50,14 @@ typedef struct KvCursor
 	uint64_t csn_mask;		/* 0 or UINT64_MAX */
 	KvSstOverride override; /* both 0: none */
 	bool valid;
+	uint8_t repeats; /* KvRepeats; known after kv_cursor_next */
 	KvStatus status; /* KV_OK, KV_CORRUPT or KV_NO_MEMORY */
-	KvEntry entry;
-	const char *at;	  /* where entry starts */
-	const char *next; /* where the next one starts */
-	KvBuffer key;	  /* holds keys that had to be put together */
+	KvEntry *entry;	 /* own, or, to save a copy, the iterator's */
+	KvEntry own;
+	const char *at;		/* where entry starts */
+	const char *next;	/* where the next one starts */
+	KvBuffer key;		/* holds keys that had to be put together */
+	KvCursorBack *back; /* NULL until the first move backward */
 } KvCursor;
 
 void kv_cursor_init(KvCursor *c, KvEnv *env, bool index,

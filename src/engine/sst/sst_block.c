@@ -42,7 +42,7 @@ KvStatus
 kv_sst_handle_at(const KvSst *sst, const KvCursor *c, KvBlockHandle *h,
 				 KvError *err)
 {
-	if (!kv_handle_get(c->entry.value, h) || !kv_sst_handle_ok(sst, *h))
+	if (!kv_handle_get(c->entry->value, h) || !kv_sst_handle_ok(sst, *h))
 		return kv_corrupt(err, sst->file_no, sst->footer.top.offset,
 						  "index entry points outside of the table");
 	return KV_OK;

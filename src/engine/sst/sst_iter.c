@@ -14,6 +14,9 @@
 
 #include "engine/base/check.h"
 
+/* The processor goes on by itself from there. */
+#define PREFETCH_BYTES 1024
+
 typedef struct SstIter
 {
 	KvIter base;
@@ -24,11 +27,14 @@ typedef struct SstIter
 	KvCursor data;
 	KvBuffer index_mem;
 	KvBuffer data_mem;
-	KvBlockHandle index_at; /* what is in index_mem; size 0: nothing */
+	KvBlockHandle index_at; /* the partition looked at; size 0: none */
+	bool index_kept;		/* and it is in index_mem, under index */
 	KvBlockHandle data_at;
 	KvBuffer ahead; /* bytes of the file from ahead_off on */
 	uint64_t ahead_off;
 	KvBuffer target; /* of a seek: the caller's key may lie in our block */
+	uint64_t target_csn;
+	KvBuffer last; /* key before the block at hand, after a move forward */
 } SstIter;
 
 typedef enum Direction
@@ -52,6 +58,18 @@ fail(SstIter *it, KvStatus status)
 
 /* ---- blocks ---- */
 
+static KvStatus
+copy_in(SstIter *it, const char *data, uint32_t len, KvBuffer *mem)
+{
+	mem->len = 0;
+	if (!kv_buffer_reserve(it->sst->env, mem, len))
+		return kv_fail(it->base.err, KV_NO_MEMORY,
+					   "out of memory for a block of an iterator");
+	memcpy(mem->data, data, len);
+	mem->len = len;
+	return KV_OK;
+}
+
 /* A block from cache or file into mem, without leaving a pin. */
 static KvStatus
 copy_block(SstIter *it, KvBlockHandle h, KvBlockKind kind, KvFetch how,
@@ -71,17 +89,7 @@ copy_block(SstIter *it, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 		ref.own = old;
 	}
 	else
-	{
-		mem->len = 0;
-		if (kv_buffer_reserve(sst->env, mem, ref.len))
-		{
-			memcpy(mem->data, ref.data, ref.len);
-			mem->len = ref.len;
-		}
-		else
-			status = kv_fail(it->base.err, KV_NO_MEMORY,
-							 "out of memory for a block of an iterator");
-	}
+		status = copy_in(it, ref.data, ref.len, mem);
 	kv_sst_release(sst, &ref);
 	return status;
 }
@@ -144,52 +152,56 @@ in_order(const SstIter *it, KvBlockHandle h, Direction dir)
 	return h.offset + h.size == it->data_at.offset;
 }
 
+/* The block from the cache, if it is there. */
+static bool
+copy_cached(SstIter *it, KvBlockHandle h, KvStatus *status)
+{
+	KvSst *sst = it->sst;
+	const char *data;
+	uint32_t len;
+	uint32_t pin;
+
+	if (sst->cache == NULL ||
+		!kv_cache_find(sst->cache, sst->file_no, h.offset, &data, &len, &pin))
+		return false;
+	*status = copy_in(it, data, len, &it->data_mem);
+	kv_cache_unpin(sst->cache, pin);
+	/* the next one, most often, while this one is being gone through */
+	kv_cache_prefetch(sst->cache, sst->file_no, h.offset + h.size,
+					  PREFETCH_BYTES);
+	return true;
+}
+
 static KvStatus
 fill_data(SstIter *it, KvBlockHandle h, Direction dir)
 {
-	KvSst *sst = it->sst;
-	KvStatus status;
+	KvStatus status = KV_OK;
 
 	if (!is_ahead(it, h))
 	{
-		const char *data;
-		uint32_t len;
-		uint32_t pin;
-		bool cached;
-
 		if (!in_order(it, h, dir))
 			return copy_block(it, h, KV_BLOCK_DATA, KV_FETCH_CACHE,
 							  &it->data_mem);
-		cached = sst->cache != NULL &&
-				 kv_cache_find(sst->cache, sst->file_no, h.offset, &data, &len,
-							   &pin);
-		if (cached)
-		{
-			kv_cache_unpin(sst->cache, pin);
-			return copy_block(it, h, KV_BLOCK_DATA, KV_FETCH_NO_FILL,
-							  &it->data_mem);
-		}
+		if (copy_cached(it, h, &status))
+			return status;
 		status = read_ahead(it, h, dir);
 		if (status != KV_OK)
 			return status;
 	}
-	return kv_sst_decode_block(sst, h, KV_BLOCK_DATA,
+	return kv_sst_decode_block(it->sst, h, KV_BLOCK_DATA,
 							   it->ahead.data + (h.offset - it->ahead_off),
 							   &it->data_mem, it->base.err);
 }
 
-/* Opens the data block under the index cursor; false: failed. */
+/* Opens a data block; false: failed. */
 static bool
-load_data(SstIter *it, Direction dir)
+load_data(SstIter *it, KvBlockHandle h, Direction dir)
 {
-	KvBlockHandle h;
-	KvStatus status = kv_sst_handle_at(it->sst, &it->index, &h, it->base.err);
+	KvStatus status = KV_OK;
 
-	if (status == KV_OK && it->data_at.size != 0 &&
-		it->data_at.offset == h.offset)
+	if (it->data_at.size != 0 && it->data_at.offset == h.offset)
 		return true;
-	if (status == KV_OK)
-		status = fill_data(it, h, dir);
+	status = fill_data(it, h, dir);
 	it->data_at.size = 0;
 	if (status == KV_OK &&
 		(!kv_cursor_open(&it->data, it->data_mem.data, it->data_mem.len) ||
@@ -204,22 +216,34 @@ load_data(SstIter *it, Direction dir)
 	return true;
 }
 
-/* Opens the index partition under the top cursor; false: failed. */
+/* The block under the index cursor. */
+static bool
+load_indexed(SstIter *it, Direction dir)
+{
+	KvBlockHandle h;
+	KvStatus status = kv_sst_handle_at(it->sst, &it->index, &h, it->base.err);
+
+	if (status == KV_OK)
+		return load_data(it, h, dir);
+	fail(it, status);
+	return false;
+}
+
+/* Keeps the index partition under the top cursor; false: failed. */
 static bool
 load_index(SstIter *it)
 {
 	KvBlockHandle h;
 	KvStatus status = kv_sst_handle_at(it->sst, &it->top, &h, it->base.err);
 
-	if (status == KV_OK && it->index_at.size != 0 &&
-		it->index_at.offset == h.offset)
+	if (status == KV_OK && it->index_kept && it->index_at.offset == h.offset)
 		return true;
+	it->index_kept = false;
 	if (status == KV_OK)
 		status = copy_block(it, h, KV_BLOCK_INDEX,
 							it->readahead > 0 ? KV_FETCH_NO_FILL
 											  : KV_FETCH_CACHE,
 							&it->index_mem);
-	it->index_at.size = 0;
 	if (status == KV_OK &&
 		(!kv_cursor_open(&it->index, it->index_mem.data, it->index_mem.len) ||
 		 it->index.block.n_restarts == 0))
@@ -230,6 +254,7 @@ load_index(SstIter *it)
 		return false;
 	}
 	it->index_at = h;
+	it->index_kept = true;
 	return true;
 }
 
@@ -240,10 +265,9 @@ static void
 settle(SstIter *it)
 {
 	it->base.valid = it->data.valid;
+	it->base.repeats = it->data.repeats;
 	it->base.status = KV_OK;
-	if (it->data.valid)
-		it->base.entry = it->data.entry;
-	else if (it->data.status != KV_OK)
+	if (!it->data.valid && it->data.status != KV_OK)
 		fail(it, kv_sst_bad_block(it->sst, it->data_at, it->data.status,
 								  it->base.err));
 }
@@ -277,44 +301,44 @@ step(KvCursor *c, Direction dir)
 		kv_cursor_prev(c);
 }
 
-/* From the block under the index cursor to the edge of the next one. */
+/* A partition has entries, but the index cursor found none. */
 static void
-next_block(SstIter *it, Direction dir)
+no_entry(SstIter *it)
 {
-	step(&it->index, dir);
-	if (!it->index.valid)
-	{
-		if (!at_end(it, &it->index, it->index_at))
-			return;
-		step(&it->top, dir);
-		if (!it->top.valid)
-		{
-			if (at_end(it, &it->top, it->sst->footer.top))
-				fail(it, KV_OK);
-			return;
-		}
-		if (!load_index(it))
-			return;
-		to_edge(&it->index, dir);
-		if (!it->index.valid)
-		{
-			/* a partition has entries: the edge does not decode */
-			fail(it, kv_sst_bad_block(it->sst, it->index_at, KV_CORRUPT,
-									  it->base.err));
-			return;
-		}
-	}
-	if (!load_data(it, dir))
-		return;
-	to_edge(&it->data, dir);
-	settle(it);
+	fail(it, kv_sst_bad_block(it->sst, it->index_at,
+							  it->index.status == KV_OK ? KV_CORRUPT
+														: it->index.status,
+							  it->base.err));
 }
 
-/* Opens the block in which (key, csn) belongs; false: failed, or no blocks. */
+/* The seek has only looked at the partition: most scans end in one block. */
 static bool
-find_block(SstIter *it, KvSlice key, uint64_t csn)
+keep_index(SstIter *it)
 {
-	kv_cursor_floor(&it->top, key, csn);
+	if (it->index_kept)
+		return true;
+	if (!load_index(it))
+		return false;
+	kv_cursor_floor(&it->index, kv_slice(it->target.data, it->target.len),
+					it->target_csn);
+	if (it->index.valid)
+		return true;
+	no_entry(it);
+	return false;
+}
+
+/* Puts the index cursor on the next block; false: none, or failed. */
+static bool
+step_index(SstIter *it, Direction dir)
+{
+	if (!keep_index(it))
+		return false;
+	step(&it->index, dir);
+	if (it->index.valid)
+		return true;
+	if (!at_end(it, &it->index, it->index_at))
+		return false;
+	step(&it->top, dir);
 	if (!it->top.valid)
 	{
 		if (at_end(it, &it->top, it->sst->footer.top))
@@ -323,16 +347,88 @@ find_block(SstIter *it, KvSlice key, uint64_t csn)
 	}
 	if (!load_index(it))
 		return false;
-	kv_cursor_floor(&it->index, key, csn);
-	if (!it->index.valid)
+	to_edge(&it->index, dir);
+	if (it->index.valid)
+		return true;
+	no_entry(it);
+	return false;
+}
+
+/* From the block at hand to the edge of the next one. */
+static void
+next_block(SstIter *it, Direction dir)
+{
+	KvSlice last = it->data.entry->key;
+
+	if (!step_index(it, dir))
+		return;
+	if (dir == FORWARD)
 	{
-		fail(it, kv_sst_bad_block(it->sst, it->index_at,
-								  it->index.status == KV_OK ? KV_CORRUPT
-															: it->index.status,
-								  it->base.err));
+		it->last.len = 0;
+		if (!kv_buffer_reserve(it->sst->env, &it->last, last.len))
+		{
+			fail(it, kv_fail(it->base.err, KV_NO_MEMORY,
+							 "out of memory for a key of an iterator"));
+			return;
+		}
+		if (last.len > 0)
+			memcpy(it->last.data, last.data, last.len);
+		it->last.len = last.len;
+	}
+	if (!load_indexed(it, dir))
+		return;
+	to_edge(&it->data, dir);
+	settle(it);
+	if (dir == FORWARD && it->base.valid)
+		it->base.repeats = kv_slice_equal(it->base.entry.key,
+										  kv_slice(it->last.data, it->last.len))
+							   ? KV_REPEATS_YES
+							   : KV_REPEATS_NO;
+}
+
+/*
+ * Opens the block in which (key, csn) belongs; false: failed, or no blocks.
+ * The index partition is looked at where it lies, and not copied.
+ */
+static bool
+find_block(SstIter *it, KvSlice key, uint64_t csn)
+{
+	KvSst *sst = it->sst;
+	KvCursor *index = &sst->index;
+	KvBlockHandle at, h;
+	KvBlockRef ref;
+	KvStatus status;
+
+	it->target_csn = csn;
+	kv_cursor_floor(&it->top, key, csn);
+	if (!it->top.valid)
+	{
+		if (at_end(it, &it->top, sst->footer.top))
+			fail(it, KV_OK);
 		return false;
 	}
-	return load_data(it, FORWARD);
+	status = kv_sst_handle_at(sst, &it->top, &at, it->base.err);
+	it->index_kept = false;
+	if (status == KV_OK)
+		status = kv_sst_open_block(sst, at, KV_BLOCK_INDEX, &ref, index, NULL,
+								   it->base.err);
+	if (status == KV_OK)
+	{
+		it->index_at = at;
+		kv_cursor_floor(index, key, csn);
+		if (index->valid)
+			status = kv_sst_handle_at(sst, index, &h, it->base.err);
+		else
+			status = kv_sst_bad_block(sst, at,
+									  index->status == KV_OK ? KV_CORRUPT
+															 : index->status,
+									  it->base.err);
+		kv_sst_release(sst, &ref);
+	}
+	if (status == KV_OK)
+		return load_data(it, h, FORWARD);
+	fail(it, status);
+	return false;
 }
 
 /* Keeps the key of a seek where moving does not overwrite it. */
@@ -398,11 +494,10 @@ to_end(SstIter *it, Direction dir)
 	to_edge(&it->index, dir);
 	if (!it->index.valid)
 	{
-		fail(it,
-			 kv_sst_bad_block(it->sst, it->index_at, KV_CORRUPT, it->base.err));
+		no_entry(it);
 		return;
 	}
-	if (!load_data(it, dir))
+	if (!load_indexed(it, dir))
 		return;
 	to_edge(&it->data, dir);
 	settle(it);
@@ -429,7 +524,7 @@ iter_next(KvIter *base)
 	kv_cursor_next(&it->data);
 	if (it->data.valid)
 	{
-		base->entry = it->data.entry;
+		base->repeats = it->data.repeats;
 		return;
 	}
 	settle(it);
@@ -462,12 +557,18 @@ iter_close(KvIter *base)
 	kv_buffer_free(env, &it->data_mem);
 	kv_buffer_free(env, &it->ahead);
 	kv_buffer_free(env, &it->target);
+	kv_buffer_free(env, &it->last);
 	env->ops->free(env, it);
 }
 
 static const KvIterOps ops = {
-	iter_seek, iter_seek_before, iter_first, iter_last,
-	iter_next, iter_prev,		 iter_close,
+	.seek = iter_seek,
+	.seek_before = iter_seek_before,
+	.first = iter_first,
+	.last = iter_last,
+	.next = iter_next,
+	.prev = iter_prev,
+	.close = iter_close,
 };
 
 KvStatus
@@ -487,6 +588,7 @@ kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **result, KvError *err)
 	kv_cursor_init(&it->top, sst->env, true, none);
 	kv_cursor_init(&it->index, sst->env, true, none);
 	kv_cursor_init(&it->data, sst->env, false, sst->override);
+	it->data.entry = &it->base.entry;
 	/* it was well-formed when the table was opened */
 	if (!kv_cursor_open(&it->top, sst->top_mem.data, sst->top_mem.len))
 	{

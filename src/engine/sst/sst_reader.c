@@ -229,7 +229,7 @@ visit_block(KvSst *sst, KvBlockHandle h, KvSlice key, bool first_block,
 	*more = false;
 	while (c->valid)
 	{
-		if (!kv_slice_equal(c->entry.key, key) || fn(arg, &c->entry))
+		if (!kv_slice_equal(c->entry->key, key) || fn(arg, c->entry))
 			return KV_OK;
 		kv_cursor_next(c);
 	}
@@ -259,7 +259,7 @@ visit_partition(KvSst *sst, KvBlockHandle at, KvSlice key, bool *first_block,
 		 * Only a block that starts with a version of the same key has the
 		 * whole key as its separator.
 		 */
-		*more = *first_block || kv_slice_equal(index->entry.key, key);
+		*more = *first_block || kv_slice_equal(index->entry->key, key);
 		if (!*more)
 			break;
 		status = kv_sst_handle_at(sst, index, &h, err);
@@ -302,7 +302,7 @@ kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
 		KvBlockHandle h;
 		KvBlockRef ref;
 
-		if (!first_partition && !kv_slice_equal(top->entry.key, key))
+		if (!first_partition && !kv_slice_equal(top->entry->key, key))
 			break;
 		status = kv_sst_handle_at(sst, top, &h, err);
 		if (status == KV_OK)

@@ -232,12 +232,12 @@ check_data_block(Verify *v, const KvEntry *sep, KvBlockHandle h)
 	else
 		kv_cursor_first(&v->data);
 	if (status == KV_OK && v->data.valid &&
-		kv_entry_compare(sep->key, sep->csn, v->data.entry.key,
-						 v->data.entry.csn) > 0)
+		kv_entry_compare(sep->key, sep->csn, v->data.entry->key,
+						 v->data.entry->csn) > 0)
 		status = wrong(v, h.offset, "index separator is after its block");
 	while (status == KV_OK && v->data.valid)
 	{
-		status = check_entry(v, &v->data.entry, h);
+		status = check_entry(v, v->data.entry, h);
 		if (status == KV_OK)
 			kv_cursor_next(&v->data);
 	}
@@ -263,8 +263,8 @@ check_partition(Verify *v, const KvEntry *sep, KvBlockHandle h)
 	else
 		kv_cursor_first(index);
 	if (status == KV_OK && index->valid &&
-		kv_entry_compare(sep->key, sep->csn, index->entry.key,
-						 index->entry.csn) > 0)
+		kv_entry_compare(sep->key, sep->csn, index->entry->key,
+						 index->entry->csn) > 0)
 		status = wrong(v, h.offset, "top index is after its partition");
 	while (status == KV_OK && index->valid)
 	{
@@ -272,7 +272,7 @@ check_partition(Verify *v, const KvEntry *sep, KvBlockHandle h)
 
 		status = kv_sst_handle_at(v->sst, index, &data, v->err);
 		if (status == KV_OK)
-			status = check_data_block(v, &index->entry, data);
+			status = check_data_block(v, index->entry, data);
 		if (status == KV_OK)
 			kv_cursor_next(index);
 	}
@@ -296,7 +296,7 @@ check_blocks(Verify *v)
 
 		status = kv_sst_handle_at(sst, top, &h, v->err);
 		if (status == KV_OK)
-			status = check_partition(v, &top->entry, h);
+			status = check_partition(v, top->entry, h);
 		if (status != KV_OK)
 			return status;
 	}

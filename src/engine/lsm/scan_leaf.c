@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * scan_leaf.c - rows from the one table that is left of a scan.
+ *
+ * After a compaction, and at the end of most scans, a single table has all
+ * that is left.  Its iterator is then moved directly: no layers, no
+ * comparison of keys (the table knows which keys repeat), no bound where the
+ * file does not reach it.  What is not simple is left to scan.c.
+ *
+ * Called by scan.c only, in any process.
+ */
+#include "engine/lsm/scan_internal.h"
+
+void
+kv_scan_enter_leaf(KvScan *scan)
+{
+	KvIter *it = scan->merge;
+
+	if (it->valid)
+		scan->leaf = it->ops->leaf(it,
+								   scan->reverse ? scan->lower : scan->upper,
+								   &scan->leaf_inside);
+}
+
+/* The merge stands where the leaf has come to. */
+static void
+leave_leaf(KvScan *scan)
+{
+	scan->leaf = NULL;
+	scan->merge->ops->leaf_moved(scan->merge);
+}
+
+/* A poll is due, or read-ahead begins. */
+static inline bool
+leaf_must_stop(KvScan *scan)
+{
+	if (++scan->steps >= POLL_EVERY)
+		return true;
+	return scan->moves < READAHEAD_AFTER && ++scan->moves == READAHEAD_AFTER;
+}
+
+/* The versions that the leaf has are visible, or too new. */
+static inline bool
+leaf_shows(const KvScan *scan, const KvEntry *e)
+{
+	KV_ASSERT(e->xid == 0);
+	return e->csn <= scan->view.max_csn;
+}
+
+bool
+kv_scan_leaf_forward(KvScan *scan, KvEntry *entry)
+{
+	KvIter *leaf = scan->leaf;
+	bool decided = true; /* the key at hand: it was returned */
+
+	leaf->err = scan->merge->err;
+	KV_ASSERT(scan->on_returned && !scan->reverse);
+	scan->on_returned = false;
+	for (;;)
+	{
+		const KvEntry *e = &leaf->entry;
+
+		leaf->ops->next(leaf);
+		if (!leaf->valid || leaf_must_stop(scan))
+			break;
+		decided &= leaf->repeats == KV_REPEATS_YES;
+		if (decided || !leaf_shows(scan, e))
+			continue;
+		if (!scan->leaf_inside && kv_slice_compare(e->key, scan->upper) >= 0)
+			break;
+		if (!kv_scan_decide(scan, e->key))
+			break;
+		decided = true;
+		if (kv_entry_is_dead(e, scan->view.now_us))
+			continue;
+		*entry = *e;
+		scan->on_returned = true;
+		return true;
+	}
+	leave_leaf(scan);
+	return false;
+}
+
+bool
+kv_scan_leaf_backward(KvScan *scan, KvEntry *entry)
+{
+	KvIter *leaf = scan->leaf;
+
+	leaf->err = scan->merge->err;
+	KV_ASSERT(scan->reverse);
+	for (;;)
+	{
+		const KvEntry *e = &leaf->entry;
+
+		if (scan->on_returned)
+			leaf->ops->prev(leaf);
+		scan->on_returned = false;
+		if (!leaf->valid || leaf->repeats != KV_REPEATS_NO ||
+			leaf_must_stop(scan))
+			break;
+		if (!scan->leaf_inside && kv_slice_compare(e->key, scan->lower) < 0)
+			break;
+		if (!kv_scan_decide(scan, e->key))
+			break;
+		scan->on_returned = true;
+		if (!leaf_shows(scan, e) || kv_entry_is_dead(e, scan->view.now_us))
+			continue;
+		*entry = *e;
+		return true;
+	}
+	leave_leaf(scan);
+	return false;
+}
