@@ -32,6 +32,32 @@ host_append(World *w, HostRecordType type, uint64_t xid, uint64_t csn,
 	return w->log_len;
 }
 
+/* What a host does when a write is refused for want of room. */
+static KvStatus
+make_room(World *w, KvError *err)
+{
+	KvWork work;
+	bool busy;
+	KvStatus st;
+
+	kv_pause_compaction(w->db, false);
+	st = kv_worker_step(w->db, &work, err);
+	if (st == KV_OK)
+		st = kv_compact_step(w->db, UINT64_MAX, &busy, err);
+	return st;
+}
+
+/*
+ * A writer that was refused sleeps until it is kicked.  Room that was made
+ * without a kick leaves it asleep.
+ */
+static void
+check_woken(World *w, uint64_t kicks)
+{
+	if (w->sim->kicks[KV_KICK_WAITERS] == kicks)
+		world_fail(w, SIM_OTHER, "a stalled writer was not woken");
+}
+
 typedef struct Logger
 {
 	World *w;
@@ -124,7 +150,7 @@ write_batch(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
 	Logger l = {w, {NULL, 0}, xid, REC_BATCH};
 	KvWrite write = {&batch, xid, w->host_log ? log_batch : NULL, &l};
 	KvStatus st = KV_OK;
-	uint64_t csn;
+	uint64_t csn, kicks;
 	uint32_t i;
 	int tries;
 
@@ -136,22 +162,20 @@ write_batch(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
 		st = kv_batch_add(w->env, &batch, &e, err);
 	}
 	l.payload = kv_slice(batch.data, batch.len);
+	kicks = w->sim->kicks[KV_KICK_WAITERS];
 	for (tries = 0; st == KV_OK; tries++)
 	{
-		KvWork work;
-		bool busy;
-
 		st = kv_write(w->db, &write, &csn, err);
+		if (st == KV_OK && tries > 0)
+			check_woken(w, kicks);
 		if (st != KV_STALLED)
 			break;
 		if (tries == MAX_TRIES)
 		{
-			world_fail(w, "a stall does not end");
+			world_fail(w, SIM_OTHER, "a stall does not end");
 			break;
 		}
-		st = kv_worker_step(w->db, &work, err);
-		if (st == KV_OK)
-			st = kv_compact_step(w->db, UINT64_MAX, &busy, err);
+		st = make_room(w, err);
 	}
 	kv_batch_free(w->env, &batch);
 	return st;
@@ -213,14 +237,12 @@ write_run(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
 		l.payload = kv_ingest_payload(g);
 	for (tries = 0; st == KV_OK && tries < MAX_TRIES; tries++)
 	{
-		KvWork work;
-
 		st = kv_ingest_commit(w->db, g, w->host_log ? log_batch : NULL, &l,
 							  &csn, err);
 		if (st == KV_OK)
 			return st;
 		if (st == KV_STALLED)
-			st = kv_worker_step(w->db, &work, err);
+			st = make_room(w, err);
 	}
 	if (st == KV_OK)
 		st = kv_fail(err, KV_STALLED, "still no room for a run");

@@ -66,13 +66,15 @@ compare_gets(World *w, View *v)
 		if (world_excuses(w, st))
 			continue;
 		if (st != KV_OK && st != KV_NOT_FOUND)
-			world_fail(w, "get of key %u: %s: %s", k, kv_status_name(st),
-					   err.message);
+			world_fail(w, SIM_OTHER, "get of key %u: %s: %s", k,
+					   kv_status_name(st), err.message);
 		else if ((st == KV_OK) != (state[k] != 0))
-			world_fail(w, "get: key %u is %s, should have value %u", k,
+			world_fail(w, st == KV_OK ? SIM_RESURRECTED : SIM_LOST,
+					   "get: key %u is %s, should have value %u", k,
 					   st == KV_OK ? "there" : "missing", state[k]);
 		else if (st == KV_OK && !same_value(state[k], k, value.data, value.len))
-			world_fail(w, "get: key %u has %.*s, should have value %u", k,
+			world_fail(w, SIM_TORN,
+					   "get: key %u has %.*s, should have value %u", k,
 					   (int) (value.len < 20 ? value.len : 20), value.data,
 					   state[k]);
 	}
@@ -125,7 +127,7 @@ open_scan(World *w, View *v, KvSlice lower, bool reverse)
 	if (st == KV_OK)
 		return scan;
 	if (!world_excuses(w, st))
-		world_fail(w, "scan: %s", err.message);
+		world_fail(w, SIM_OTHER, "scan: %s", err.message);
 	return NULL;
 }
 
@@ -143,11 +145,16 @@ scan_step(World *w, const View *v, KvScan *scan, const Sorted *keys,
 	if ((st == KV_NOT_FOUND && i == n) || world_excuses(w, st))
 		return false;
 	if (st != KV_OK || i == n)
-		world_fail(w, "scan (%s) at %u of %u: %s",
+		world_fail(w,
+				   st == KV_NOT_FOUND ? SIM_LOST
+				   : st == KV_OK	  ? SIM_RESURRECTED
+									  : SIM_OTHER,
+				   "scan (%s) at %u of %u: %s",
 				   reverse ? "backward" : "forward", i, n, kv_status_name(st));
 	else if (!kv_slice_equal(e.key, kv_slice(want->key, want->len)) ||
 			 !same_value(v->state[want->k], want->k, e.value.data, e.value.len))
-		world_fail(w, "scan (%s) at %u: wrong key or value, wanted %u/%u",
+		world_fail(w, SIM_TORN,
+				   "scan (%s) at %u: wrong key or value, wanted %u/%u",
 				   reverse ? "backward" : "forward", i, v->state[want->k],
 				   want->k);
 	return !w->failed;
@@ -253,7 +260,7 @@ report(void *arg, const char *file, const char *problem)
 	World *w = arg;
 
 	if (problem != NULL && !w->rotten)
-		world_fail(w, "verify: %s: %s", file, problem);
+		world_fail(w, SIM_OTHER, "verify: %s: %s", file, problem);
 	return true;
 }
 
@@ -292,14 +299,15 @@ stored_prefix(World *w)
 	if (st != KV_OK && world_excuses(w, st))
 		return false;
 	if (st != KV_OK && st != KV_NOT_FOUND)
-		world_fail(w, "reading the commit counter: %s", err.message);
+		world_fail(w, SIM_OTHER, "reading the commit counter: %s", err.message);
 	if (prefix < w->acked)
-		world_fail(w, "commit %u was acknowledged, only %u survived", w->acked,
-				   prefix);
+		world_fail(w, SIM_LOST, "commit %u was acknowledged, only %u survived",
+				   w->acked, prefix);
 	if (prefix > w->model.commits)
-		world_fail(w, "commit %u was never issued", prefix);
+		world_fail(w, SIM_OTHER, "commit %u was never issued", prefix);
 	else if (prefix > 0 && w->model.lost[prefix])
-		world_fail(w, "commit %u was lost before and is back", prefix);
+		world_fail(w, SIM_RESURRECTED, "commit %u was lost before and is back",
+				   prefix);
 	model_lose(&w->model, prefix);
 	w->acked = w->acked_before = w->newest = prefix;
 	return true;
@@ -321,5 +329,5 @@ world_check_recovered(World *w)
 		return;
 	st = kv_verify(w->db, report, w, &err);
 	if (st != KV_OK && !world_excuses(w, st))
-		world_fail(w, "verify: %s", err.message);
+		world_fail(w, SIM_OTHER, "verify: %s", err.message);
 }

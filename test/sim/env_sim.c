@@ -261,7 +261,8 @@ new_process(SimDisk *disk, uint64_t seed)
 	sim->state = st;
 	st->disk = disk;
 	st->disk_rng = seed;
-	st->env_rng = ~seed;
+	/* salts are no state: disks that differ only in them would count twice */
+	st->env_rng = 1;
 	st->die_in = SIM_NEVER;
 	return sim;
 }
@@ -275,7 +276,10 @@ sim_new(uint64_t seed)
 SimEnv *
 sim_clone(const SimEnv *sim, uint64_t seed)
 {
-	return new_process(sim_disk_clone(sim->state->disk), seed);
+	SimEnv *clone = new_process(sim_disk_clone(sim->state->disk), seed);
+
+	clone->state->env_rng = sim->state->env_rng;
+	return clone;
 }
 
 static void
@@ -305,6 +309,7 @@ sim_crash(SimEnv *sim, SimLevel level)
 	st->n_faults = 0;
 	st->die_in = SIM_NEVER;
 	st->dead = false;
+	st->death_place = 0;
 	memset(st->held, 0, sizeof(st->held));
 	sim_disk_crash(st->disk, level, &st->disk_rng);
 }
@@ -373,4 +378,22 @@ uint64_t
 sim_draw(SimEnv *sim)
 {
 	return sim_random(&sim->state->disk_rng);
+}
+
+void
+sim_reseed(SimEnv *sim, uint64_t seed)
+{
+	sim->state->disk_rng = seed;
+}
+
+uint64_t
+sim_image_hash(const SimEnv *sim)
+{
+	return sim_disk_hash(sim->state->disk);
+}
+
+uint64_t
+sim_death_place(const SimEnv *sim)
+{
+	return sim->state->death_place;
 }

@@ -69,7 +69,9 @@ typedef struct SimFault
 } SimFault;
 
 #define SIM_MAX_FAULTS 8
-#define SIM_NEVER	   UINT64_MAX
+/* The ways in which a call of one class can fail; see sim_fault_form. */
+#define SIM_FORMS 12
+#define SIM_NEVER UINT64_MAX
 
 typedef struct SimEnv
 {
@@ -93,8 +95,10 @@ typedef struct SimEnv
 	uint64_t calls[SIM_CALLS];
 	uint64_t io_calls; /* all classes but SIM_ALLOC */
 	uint64_t faults_fired;
-	uint64_t kicks[3]; /* by KvKick */
-	uint64_t warnings; /* log() with KV_LOG_WARNING */
+	uint64_t fired[SIM_CALLS][SIM_FORMS]; /* the same, in all, by its form */
+	uint64_t fired_full;				  /* calls that disk_limit failed */
+	uint64_t kicks[3];					  /* by KvKick */
+	uint64_t warnings;					  /* log() with KV_LOG_WARNING */
 	uint64_t bytes_written;
 	uint64_t max_flushed_lsn; /* of flush_host_log, UINT64_MAX excluded */
 	int64_t live_allocs, open_files;
@@ -113,6 +117,10 @@ void sim_free(SimEnv *sim);
 SimEnv *sim_clone(const SimEnv *sim, uint64_t seed);
 
 void sim_fail(SimEnv *sim, SimFault fault);
+/* Below SIM_FORMS: status, what was done, once or for ever; name for people. */
+unsigned sim_fault_form(const SimFault *fault);
+const char *sim_form_name(unsigned form);
+const char *sim_call_name(SimCall call);
 void sim_clear_faults(SimEnv *sim);
 /*
  * The nth I/O call from now on (1: the next) and all later ones fail with
@@ -139,7 +147,16 @@ void sim_remove_file(SimEnv *sim, const char *name);
 /* the n-th file name, NULL behind the last; no order */
 const char *sim_file_name(const SimEnv *sim, size_t n);
 
-/* One draw of the disk's random numbers. */
+/* One draw of the disk's random numbers; a new start of them. */
 uint64_t sim_draw(SimEnv *sim);
+void sim_reseed(SimEnv *sim, uint64_t seed);
+
+/* All names and contents, in one number. */
+uint64_t sim_image_hash(const SimEnv *sim);
+/*
+ * Where sim_die_at struck: the engine's functions that were active, in one
+ * number; 0 if it has not.
+ */
+uint64_t sim_death_place(const SimEnv *sim);
 
 #endif /* ENV_SIM_H */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
+
 #define NAME_BYTES 64
 
 typedef struct Bytes
@@ -433,6 +435,21 @@ keep_some(SimInode *inode, uint64_t *rng)
 	}
 }
 
+/*
+ * The file keeps its size, as its inode is in memory still; behind what the
+ * disk has of it there are zeros.
+ */
+static void
+evict(SimInode *inode)
+{
+	uint64_t size = inode->now.size;
+
+	bytes_copy(&inode->now, &inode->synced);
+	bytes_resize(&inode->now, size);
+	if (size != inode->synced.size)
+		note_size(inode);
+}
+
 void
 sim_disk_sync_failed(SimDisk *disk, int ino, uint64_t *rng)
 {
@@ -440,6 +457,27 @@ sim_disk_sync_failed(SimDisk *disk, int ino, uint64_t *rng)
 
 	keep_some(inode, rng);
 	forget_pending(inode);
+	if (sim_random(rng) % 2 == 0)
+		evict(inode);
+}
+
+uint64_t
+sim_disk_hash(const SimDisk *disk)
+{
+	uint64_t hash = disk->now.n;
+	size_t i;
+
+	for (i = 0; i < disk->now.n; i++)
+	{
+		const Entry *e = &disk->now.entries[i];
+		const Bytes *b = &disk->inodes[e->ino].now;
+		uint64_t name = XXH3_64bits(e->name, strlen(e->name));
+
+		/* a sum, because the order of the entries is no state */
+		hash += b->size == 0 ? name
+							 : XXH3_64bits_withSeed(b->data, b->size, name);
+	}
+	return hash;
 }
 
 bool

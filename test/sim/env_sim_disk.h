@@ -49,8 +49,12 @@ void sim_disk_sync(SimDisk *disk, int ino);
 /*
  * A sync that fails: each sector reaches the disk or not, and none of them
  * is tried again by a later sync (what Linux does with failed writeback).
+ * Reads go on seeing the new bytes, or, as after the page's eviction, see
+ * from now on what the disk has.
  */
 void sim_disk_sync_failed(SimDisk *disk, int ino, uint64_t *rng);
+/* Names and contents as reads see them; the order of names does not count. */
+uint64_t sim_disk_hash(const SimDisk *disk);
 /* Flips bits of a byte wherever the file is kept. */
 bool sim_disk_rot(SimDisk *disk, int ino, uint64_t off, uint8_t mask);
 /* Bytes of all files that have a name. */

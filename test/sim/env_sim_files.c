@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <execinfo.h>
+#include <xxhash.h>
+
 /* ---- faults ---- */
 
 /* The fault that this call of the class runs into, or NULL. */
@@ -37,8 +40,54 @@ sim_due_fault(SimEnv *sim, SimCall call)
 			due = f;
 	}
 	if (due != NULL)
+	{
 		sim->faults_fired++;
+		sim->fired[call][sim_fault_form(due)]++;
+	}
 	return due;
+}
+
+unsigned
+sim_fault_form(const SimFault *f)
+{
+	unsigned forever = f->times == UINT64_MAX ? 1 : 0;
+
+	if (f->call == SIM_ALLOC)
+		return forever;
+	return ((f->status == KV_DISK_FULL ? 3u : 0u) + (unsigned) f->done) * 2 +
+		   forever;
+}
+
+const char *
+sim_form_name(unsigned form)
+{
+	static const char *const names[SIM_FORMS] = {"EIO once",
+												 "EIO sticky",
+												 "EIO, half done, once",
+												 "EIO, half, sticky",
+												 "EIO, done, once",
+												 "EIO, done, sticky",
+												 "ENOSPC once",
+												 "ENOSPC sticky",
+												 "ENOSPC, half done, once",
+												 "ENOSPC, half, sticky",
+												 "ENOSPC, done, once",
+												 "ENOSPC, done, sticky"};
+
+	return names[form];
+}
+
+const char *
+sim_call_name(SimCall call)
+{
+	static const char *const names[SIM_CALLS] = {"open",		"read",
+												 "write",		"fsync",
+												 "preallocate", "size",
+												 "link",		"rename",
+												 "unlink",		"fsyncdir",
+												 "list",		"alloc"};
+
+	return names[call];
 }
 
 KvStatus
@@ -70,7 +119,13 @@ begin(SimEnv *sim, SimCall call, const char *name, const SimFault **fault,
 	sim->calls[call]++;
 	sim->io_calls++;
 	if (st->die_in != SIM_NEVER && --st->die_in == 0)
+	{
+		void *stack[32];
+		int n = backtrace(stack, 32);
+
 		st->dead = true;
+		st->death_place = XXH3_64bits(stack, (size_t) n * sizeof(void *));
+	}
 	if (st->dead)
 	{
 		st->die_in = SIM_NEVER;
@@ -249,6 +304,7 @@ sim_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len, uint64_t off,
 		sim_disk_write(st->disk, file->ino, buf, len, off);
 		sim->bytes_written += len;
 	}
+	sim->fired_full += full;
 	if (full)
 		return sim_fault_status(KV_DISK_FULL, file->name, err);
 	return finish(fault, file->name, err);
@@ -285,7 +341,10 @@ sim_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 	if (status != KV_OK)
 		return status;
 	if (!fits(sim, file, size))
+	{
+		sim->fired_full++;
 		return sim_fault_status(KV_DISK_FULL, file->name, err);
+	}
 	if (!half_done(fault))
 		sim_disk_extend(sim->state->disk, file->ino, size);
 	return finish(fault, file->name, err);

@@ -40,6 +40,7 @@ struct SimState
 	size_t n_faults;
 	uint64_t die_in; /* I/O calls until death; SIM_NEVER */
 	bool dead;
+	uint64_t death_place;
 	bool held[KV_LOCK_COUNT];
 };
 

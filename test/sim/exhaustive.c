@@ -80,7 +80,7 @@ run_once(World *w, const Op *ops, uint32_t n, uint64_t die_at, SimLevel level)
 	for (i = 0; st == KV_OK && i < 4; i++)
 		st = do_op(w, i == 2 ? OP_FLUSH : OP_COMMIT_AND_SYNC, &err);
 	if (st != KV_OK)
-		world_fail(w, "start: %s", err.message);
+		world_fail(w, SIM_OTHER, "start: %s", err.message);
 	w->phase = "working";
 	before = w->sim->io_calls;
 	sim_die_at(w->sim, die_at);
@@ -88,8 +88,8 @@ run_once(World *w, const Op *ops, uint32_t n, uint64_t die_at, SimLevel level)
 	{
 		st = do_op(w, ops[i], &err);
 		if (st != KV_OK && !sim_dead(w->sim))
-			world_fail(w, "%s: %s: %s", names[ops[i]], kv_status_name(st),
-					   err.message);
+			world_fail(w, SIM_OTHER, "%s: %s: %s", names[ops[i]],
+					   kv_status_name(st), err.message);
 	}
 	before = w->sim->io_calls - before;
 	if (w->failed)
@@ -97,7 +97,7 @@ run_once(World *w, const Op *ops, uint32_t n, uint64_t die_at, SimLevel level)
 	world_crash(w, level);
 	w->phase = "recovering";
 	if (world_open(w, &err) != KV_OK)
-		world_fail(w, "recovery: %s", err.message);
+		world_fail(w, SIM_OTHER, "recovery: %s", err.message);
 	else
 		world_check_recovered(w);
 	return before;

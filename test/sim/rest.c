@@ -24,6 +24,7 @@ world_must_rest(World *w, uint32_t tolerate)
 	bool busy;
 	int i, quiet = 0;
 
+	kv_pause_compaction(w->db, false);
 	w->phase = "coming to rest";
 	for (i = 0; i < MAX_ROUNDS && quiet < 2; i++)
 	{
@@ -38,7 +39,8 @@ world_must_rest(World *w, uint32_t tolerate)
 			tolerate--;
 		else if (st != KV_OK)
 		{
-			world_fail(w, "at rest: %s: %s", kv_status_name(st), err.message);
+			world_fail(w, SIM_OTHER, "at rest: %s: %s", kv_status_name(st),
+					   err.message);
 			return;
 		}
 		if (st == KV_OK && kv_request_done(w->db, ticket) && !busy &&
@@ -48,7 +50,7 @@ world_must_rest(World *w, uint32_t tolerate)
 			quiet = 0;
 	}
 	if (quiet < 2)
-		world_fail(w, "the engine does not come to rest");
+		world_fail(w, SIM_OTHER, "the engine does not come to rest");
 }
 
 /* ---- the folder */
@@ -89,7 +91,7 @@ world_check_folder(World *w)
 	w->phase = "looking at the folder";
 	if (kv_manifest_load(w->env, &identity, NULL, NULL, &m, NULL, &err) != KV_OK)
 	{
-		world_fail(w, "MANIFEST: %s", err.message);
+		world_fail(w, SIM_OTHER, "MANIFEST: %s", err.message);
 		return;
 	}
 	for (i = 0; (name = sim_file_name(w->sim, i)) != NULL; i++)
@@ -98,14 +100,15 @@ world_check_folder(World *w)
 		KvNameKind kind = kv_file_name_parse(name, &no);
 
 		if (!is_named(&m, kind, no))
-			world_fail(w, "file \"%s\" is nobody's", name);
+			world_fail(w, SIM_OTHER, "file \"%s\" is nobody's", name);
 		tables += kind == KV_NAME_SST;
 		segments += kind == KV_NAME_WAL;
 	}
 	if (tables != m.n_files)
-		world_fail(w, "%u tables of %u are there", tables, m.n_files);
+		world_fail(w, SIM_OTHER, "%u tables of %u are there", tables,
+				   m.n_files);
 	if (segments < 1 || segments > 2)
-		world_fail(w, "%u WAL segments are there", segments);
+		world_fail(w, SIM_OTHER, "%u WAL segments are there", segments);
 	kv_manifest_state_free(w->env, &m);
 }
 
@@ -122,7 +125,8 @@ world_backup(World *w, bool runs)
 
 	for (i = 0; i < w->n_kept && !runs; i++)
 		if (sim_file_size(w->sim, w->kept[i]) < 0)
-			world_fail(w, "\"%s\" was removed during a backup", w->kept[i]);
+			world_fail(w, SIM_OTHER, "\"%s\" was removed during a backup",
+					   w->kept[i]);
 	w->n_kept = 0;
 	w->sim->backup = runs;
 	if (!runs || kv_manifest_load(w->env, &identity, NULL, NULL, &m, NULL,
@@ -150,11 +154,13 @@ world_shutdown(World *w)
 	w->phase = "shutting down";
 	snapshot_close(w);
 	if (w->xact.xid != 0 && world_end(w, world_rand(w, 2) == 0, &err) != KV_OK)
-		world_fail(w, "a transaction could not end: %s", err.message);
+		world_fail(w, SIM_OTHER, "a transaction could not end: %s",
+				   err.message);
 	w->log_durable = w->log_len;
 	st = kv_shutdown(w->db, &err);
 	if (st != KV_OK)
-		world_fail(w, "shutdown: %s: %s", kv_status_name(st), err.message);
+		world_fail(w, SIM_OTHER, "shutdown: %s: %s", kv_status_name(st),
+				   err.message);
 	w->acked = w->newest;
 	world_detach(w);
 }
@@ -174,7 +180,8 @@ look_for(void *arg, const char *file, const char *problem)
 	Damage *d = arg;
 
 	if (problem != NULL && strcmp(file, d->name) != 0)
-		world_fail(d->w, "verify blames %s for a damage of %s", file, d->name);
+		world_fail(d->w, SIM_OTHER, "verify blames %s for a damage of %s",
+				   file, d->name);
 	d->reported |= problem != NULL;
 	return true;
 }
@@ -221,7 +228,7 @@ leave_segments(World *w)
 		if (st == KV_OK)
 			st = world_sync(w, &err);
 		if (st != KV_OK && st != KV_STALLED && !world_excuses(w, st))
-			world_fail(w, "%s: %s", kv_status_name(st), err.message);
+			world_fail(w, SIM_OTHER, "%s: %s", kv_status_name(st), err.message);
 	}
 }
 
@@ -267,12 +274,14 @@ world_rot(World *w)
 	if (st == KV_OK)
 		world_check_recovered(w);
 	else if (!world_excuses(w, st))
-		world_fail(w, "opening: %s: %s", kv_status_name(st), err.message);
+		world_fail(w, SIM_OTHER, "opening: %s: %s", kv_status_name(st),
+				   err.message);
 	if (st == KV_OK && !w->failed && kind == KV_NAME_SST &&
 		sim_file_size(w->sim, d.name) >= 0)
 	{
 		if (kv_verify(w->db, look_for, &d, &err) == KV_OK && !d.reported)
-			world_fail(w, "verify has not found the damage of %s", d.name);
+			world_fail(w, SIM_OTHER, "verify has not found the damage of %s",
+					   d.name);
 	}
 	if (w->failed)
 		snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why),

@@ -16,18 +16,23 @@ world_rand(World *w, uint64_t n)
 }
 
 void
-world_fail(World *w, const char *fmt, ...)
+world_fail(World *w, SimVerdict verdict, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (w->failed)
 		return;
 	w->failed = true;
+	w->verdict = verdict;
 	va_start(ap, fmt);
 	vsnprintf(w->why, sizeof(w->why), fmt, ap);
 	snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why),
-			 " (while %s, commit %u, %u acknowledged)", w->phase,
+			 " (while %s, commit %u, %u acknowledged", w->phase,
 			 w->model.commits, w->acked);
+	if (w->step != NULL)
+		snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why),
+				 ", step %zu: %s", w->at_step, w->step);
+	snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why), ")");
 	va_end(ap);
 }
 
@@ -237,10 +242,10 @@ world_detach(World *w)
 		kv_detach(w->db);
 	w->db = NULL;
 	if (w->sim->live_allocs != 0)
-		world_fail(w, "%lld allocations were left behind",
+		world_fail(w, SIM_OTHER, "%lld allocations were left behind",
 				   (long long) w->sim->live_allocs);
 	if (w->sim->open_files != 0)
-		world_fail(w, "%lld files were left open",
+		world_fail(w, SIM_OTHER, "%lld files were left open",
 				   (long long) w->sim->open_files);
 }
 

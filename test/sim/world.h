@@ -35,6 +35,16 @@ typedef struct HostRecord
 	size_t len;
 } HostRecord;
 
+/* What a failure means for who trusted the store. */
+typedef enum SimVerdict
+{
+	SIM_LOST,		 /* an acknowledged write is not there */
+	SIM_TORN,		 /* a part of a commit, or a hole */
+	SIM_RESURRECTED, /* what was overwritten, deleted or lost is back */
+	SIM_OTHER,		 /* an error, a leak, a loop */
+	SIM_VERDICTS
+} SimVerdict;
+
 typedef struct World World;
 
 /* What one reader sees, and what that is according to the model. */
@@ -97,10 +107,21 @@ struct World
 	bool no_worker; /* the last one could not take over */
 	bool rotten;	/* bytes rot: KV_CORRUPT is a right answer */
 
+	/* run.c: the life */
+	bool opened;	/* recovery was tried since the crash */
+	bool up;		/* and has succeeded; */
+	bool unchecked; /* the result has not been looked at */
+	bool lived;		/* work was done since */
+	bool gave_up;	/* the host goes on only after a crash */
+	bool resumed;	/* all calls succeed again, all work was done */
+	bool ended;		/* of the plan */
+
 	bool trace;
-	const char *doing; /* the step */
+	const char *step;  /* its name, NULL: no plan */
+	size_t at_step;	   /* its line behind the first of the plan */
 	const char *phase; /* what is being done, for messages */
 	bool failed;
+	SimVerdict verdict;
 	char why[512];
 };
 
@@ -108,8 +129,8 @@ void world_init(World *w, uint64_t seed, bool host_log);
 void world_free(World *w);
 /* Random number below n, from the world's seed. */
 uint64_t world_rand(World *w, uint64_t n);
-void world_fail(World *w, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void world_fail(World *w, SimVerdict verdict, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* An error that planted faults or rot explain. */
 bool world_excuses(const World *w, KvStatus st);
 

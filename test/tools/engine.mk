@@ -33,6 +33,9 @@ LIBS := -lxxhash -llz4
 ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
 SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c)) \
 	$(filter-out %/sim.c,$(wildcard test/sim/*.c))
+ifeq ($(VARIANT),sim)
+SUPPORT := $(filter-out %/sim.c,$(wildcard test/sim/*.c))
+endif
 ifeq ($(VARIANT),fuzz)
 # libFuzzer brings its own main(); see test/fuzz/fuzz.h for the checksums
 SUPPORT := $(wildcard test/sim/env_sim*.c) \
