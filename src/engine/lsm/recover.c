@@ -160,6 +160,29 @@ load_state(Recover *r, KvError *err)
 	return st == KV_OK ? check_history(db, err) : st;
 }
 
+/*
+ * A segment that starts an incarnation and that the MANIFEST does not name:
+ * that recovery was cut short before the edit, and nothing was written to
+ * it.  If something was, the edit had been synced and is gone: it stood at
+ * the end of the MANIFEST, where damage looks like a torn write.
+ */
+static KvStatus
+check_unnamed(KvDb *db, KvWalReader *reader, uint64_t no, KvError *err)
+{
+	KvLogRecord rec;
+	KvStatus st = kv_wal_next(reader, 0, &rec, err);
+
+	if (st == KV_NOT_FOUND)
+		return KV_OK;
+	if (st != KV_OK || db->shared->config.host_log)
+		return st;
+	return kv_corrupt(err, db->state.manifest_no, 0,
+					  "WAL segment %llu has been used, MANIFEST-%llu does "
+					  "not name it",
+					  (unsigned long long) no,
+					  (unsigned long long) db->state.manifest_no);
+}
+
 /* Headers first: a newer format or a foreign file is refused untouched. */
 static KvStatus
 check_segments(Recover *r, KvError *err)
@@ -171,6 +194,7 @@ check_segments(Recover *r, KvError *err)
 	{
 		Segment *seg = &r->segments[i];
 		KvWalReader *reader;
+		bool unnamed = false;
 		KvStatus st;
 
 		if (seg->no < db->state.min_wal)
@@ -178,23 +202,24 @@ check_segments(Recover *r, KvError *err)
 		st = kv_wal_open(db->env, &db->identity, seg->no, &reader, &seg->start,
 						 err);
 		if (st == KV_OK)
+		{
+			unnamed = seg->start.prev_segment_no == 0 &&
+					  seg->no != db->state.min_wal;
+			if (unnamed && !KV_BUG(unnamed_segment_ignored))
+				st = check_unnamed(db, reader, seg->no, err);
 			kv_wal_reader_close(reader);
-		else if (st == KV_CORRUPT && db->shared->config.host_log)
+		}
+		if (st == KV_CORRUPT && db->shared->config.host_log)
 		{
 			/* as if it were not there: the host's log has what it held */
 			db->env->ops->log(db->env, KV_LOG_WARNING, err->message);
 			kv_error_clear(err);
 			continue;
 		}
-		else
+		if (st != KV_OK)
 			return st;
-		/*
-		 * The first segment of a recovery that was cut short before an edit
-		 * named it: nothing was ever written to it.
-		 */
-		if (seg->start.prev_segment_no == 0 && seg->no != db->state.min_wal)
-			continue;
-		r->segments[kept++] = *seg;
+		if (!unnamed)
+			r->segments[kept++] = *seg;
 	}
 	r->n = kept;
 	return KV_OK;
