@@ -9,6 +9,8 @@
 
 #include "world.h"
 
+#include <xxhash.h>
+
 static KvStatus
 visible(void *arg, uint64_t xid, KvXactState state, bool *result)
 {
@@ -48,6 +50,19 @@ same_value(uint32_t commit, uint16_t key, const char *data, size_t len)
 	return n == len && memcmp(want, data, n) == 0;
 }
 
+/* For comparing what stores of different settings have answered. */
+static void
+note_answer(World *w, KvStatus st, KvSlice key, KvSlice value)
+{
+	uint64_t head[5] = {w->answers, st, key.len, value.len, 0};
+
+	if (key.len > 0)
+		head[4] = XXH3_64bits(key.data, key.len);
+	w->answers = XXH3_64bits(head, sizeof(head));
+	if (value.len > 0)
+		w->answers = XXH3_64bits_withSeed(value.data, value.len, w->answers);
+}
+
 static void
 compare_gets(World *w, View *v)
 {
@@ -65,6 +80,8 @@ compare_gets(World *w, View *v)
 
 		if (world_excuses(w, st))
 			continue;
+		note_answer(w, st, kv_slice(key, len),
+					kv_slice(value.data, st == KV_OK ? value.len : 0));
 		if (st != KV_OK && st != KV_NOT_FOUND)
 			world_fail(w, SIM_OTHER, "get of key %u: %s: %s", k,
 					   kv_status_name(st), err.message);
@@ -144,6 +161,8 @@ scan_step(World *w, const View *v, KvScan *scan, const Sorted *keys,
 
 	if ((st == KV_NOT_FOUND && i == n) || world_excuses(w, st))
 		return false;
+	if (st == KV_OK)
+		note_answer(w, st, e.key, e.value);
 	if (st != KV_OK || i == n)
 		world_fail(w,
 				   st == KV_NOT_FOUND ? SIM_LOST

@@ -72,7 +72,7 @@ do_compact_range(World *w)
 		lower = upper;
 		upper = swap;
 	}
-	(void) kv_request_compact_range(w->db, lower, upper);
+	w->asked = kv_request_compact_range(w->db, lower, upper);
 }
 
 /* KV_OK, or what made the engine stop. */
@@ -97,6 +97,8 @@ do_work(World *w, const Step *s, KvError *err)
 	case STEP_WORK:
 		return kv_worker_step(w->db, &work, err);
 	case STEP_COMPACT:
+		if (w->manner == MANNER_LAZY && kv_request_done(w->db, w->asked))
+			return KV_OK;
 		return kv_compact_step(w->db, s->args[0], &busy, err);
 	case STEP_XACT:
 		return do_xact(w, err);
@@ -104,7 +106,7 @@ do_work(World *w, const Step *s, KvError *err)
 		(void) kv_request_flush(w->db);
 		return KV_OK;
 	case STEP_COMPACT_ALL:
-		(void) kv_request_compact(w->db);
+		w->asked = kv_request_compact(w->db);
 		return KV_OK;
 	case STEP_COMPACT_RANGE:
 		do_compact_range(w);
@@ -135,6 +137,25 @@ do_work(World *w, const Step *s, KvError *err)
 	}
 }
 
+/* All there is to do now, whatever that is. */
+static KvStatus
+do_everything(World *w, KvError *err)
+{
+	KvStatus st = KV_OK;
+	KvWork done = {.more = true};
+	bool busy = true;
+	int i;
+
+	for (i = 0; st == KV_OK && i < 50 && (busy || done.more); i++)
+	{
+		(void) kv_request_flush(w->db);
+		st = kv_worker_step(w->db, &done, err);
+		if (st == KV_OK)
+			st = kv_compact_step(w->db, UINT64_MAX, &busy, err);
+	}
+	return st;
+}
+
 static void
 work(World *w, const Step *s)
 {
@@ -146,9 +167,11 @@ work(World *w, const Step *s)
 	w->lived = true;
 	/* the host starts a worker again until one can take over */
 	st = w->no_worker ? world_take_over(w, &err) : do_work(w, s, &err);
+	if (st == KV_OK && w->manner == MANNER_EAGER)
+		st = do_everything(w, &err);
 	if (w->trace && st != KV_OK)
 		printf("# -> %s: %s\n", kv_status_name(st), err.message);
-	if (st == KV_OK || st == KV_STALLED)
+	if (st == KV_OK || (st == KV_STALLED && !w->steady))
 		return;
 	if (!world_excuses(w, st))
 		world_fail(w, SIM_OTHER, "%s: %s", kv_status_name(st), err.message);
@@ -164,7 +187,7 @@ work(World *w, const Step *s)
 
 /* The calls succeed again: work goes on without a restart. */
 static void
-resume(World *w)
+resume(World *w, uint64_t draw)
 {
 	KvError err;
 
@@ -186,6 +209,8 @@ resume(World *w)
 	}
 	if (!w->failed)
 		world_must_rest(w, 3);
+	/* how much was drawn till here depends on the settings */
+	sim_reseed(w->sim, draw);
 	if (!w->failed)
 		world_compare_now(w);
 	w->resumed = !w->failed;
@@ -225,10 +250,13 @@ crash(World *w, SimLevel level)
 }
 
 static void
-rest(World *w)
+rest(World *w, uint64_t draw)
 {
 	world_must_rest(w, 0);
 	world_check_folder(w);
+	if (!w->failed)
+		world_check_levels(w);
+	sim_reseed(w->sim, draw);
 	if (!w->failed)
 		world_compare_now(w);
 }
@@ -282,7 +310,7 @@ run_step(World *w, const Plan *p, size_t i)
 		break;
 	case STEP_RESUME:
 		if (alive)
-			resume(w);
+			resume(w, s->draw);
 		break;
 	case STEP_SHUTDOWN:
 		if (alive && w->resumed && !w->no_worker)
@@ -293,7 +321,7 @@ run_step(World *w, const Plan *p, size_t i)
 		break;
 	case STEP_REST:
 		if (alive && !w->faults && !w->no_worker)
-			rest(w);
+			rest(w, s->draw);
 		break;
 	case STEP_ROT:
 		if (alive)

@@ -243,7 +243,10 @@ main(int argc, char **argv)
 		(void) signal(signals[s], on_signal);
 	if (o.n_ops > 0)
 		return run_ops(&o);
-	if (o.exhaustive > 0)
+	if (o.metamorphic)
+		rc = sim_metamorphic(o.first, o.count, o.seconds, o.most_failures,
+							 o.trace);
+	else if (o.exhaustive > 0)
 		rc = sim_exhaustive(o.exhaustive, o.seconds);
 	else
 		rc = run_seeds(&o);

@@ -35,6 +35,14 @@ typedef struct HostRecord
 	size_t len;
 } HostRecord;
 
+/* When the host lets the worker and the compactor work. */
+typedef enum WorldManner
+{
+	MANNER_AS_PLANNED,
+	MANNER_LAZY, /* compaction only if asked for, or if writes stall */
+	MANNER_EAGER /* as much as there is to do, after each step */
+} WorldManner;
+
 /* What a failure means for who trusted the store. */
 typedef enum SimVerdict
 {
@@ -116,6 +124,13 @@ struct World
 	bool resumed;	/* all calls succeed again, all work was done */
 	bool ended;		/* of the plan */
 
+	/* metamorphic.c */
+	WorldManner manner;
+	bool steady;	  /* nothing fails: a write that finds no room is wrong */
+	uint64_t answers; /* of all reads, in one number */
+	uint64_t asked;	  /* ticket of the last compaction that was asked for */
+	uint64_t checked; /* version whose levels were looked at */
+
 	bool trace;
 	const char *step;  /* its name, NULL: no plan */
 	size_t at_step;	   /* its line behind the first of the plan */
@@ -180,6 +195,15 @@ void world_shutdown(World *w);
 void world_backup(World *w, bool runs);
 /* A byte of a file rots: it is detected, or the answers are right. */
 void world_rot(World *w);
+
+/* ---- levels.c */
+/* What the files hold, as a whole, and what the MANIFEST says of them. */
+void world_check_levels(World *w);
+uint64_t world_version(const World *w);
+
+/* ---- metamorphic.c: one plan under several sets of settings */
+int sim_metamorphic(uint64_t from, uint64_t count, double seconds,
+					uint32_t most_failures, bool trace);
 
 /* ---- exhaustive.c: every crash index of every tiny workload */
 int sim_exhaustive(uint32_t ops, double seconds);
