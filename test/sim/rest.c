@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * rest.c - a store in which nothing is left to do, or that was damaged while
- * it lay there; see world.h.
+ * rest.c - a store in which nothing is left to do; see world.h.
  */
 #include "world.h"
 
@@ -9,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/coding.h"
 #include "engine/base/file_header.h"
 #include "engine/lsm/manifest.h"
 
@@ -162,129 +160,5 @@ world_shutdown(World *w)
 		world_fail(w, SIM_OTHER, "shutdown: %s: %s", kv_status_name(st),
 				   err.message);
 	w->acked = w->newest;
-	world_detach(w);
-}
-
-/* ---- rot */
-
-typedef struct Damage
-{
-	World *w;
-	char name[64];
-	bool reported;
-} Damage;
-
-static bool
-look_for(void *arg, const char *file, const char *problem)
-{
-	Damage *d = arg;
-
-	if (problem != NULL && strcmp(file, d->name) != 0)
-		world_fail(d->w, SIM_OTHER, "verify blames %s for a damage of %s",
-				   file, d->name);
-	d->reported |= problem != NULL;
-	return true;
-}
-
-/* Is it a WAL segment that no other one names as its predecessor? */
-static bool
-is_newest_segment(World *w, const char *name)
-{
-	uint64_t no, other;
-	const char *n;
-	size_t i;
-
-	if (kv_file_name_parse(name, &no) != KV_NAME_WAL)
-		return false;
-	for (i = 0; (n = sim_file_name(w->sim, i)) != NULL; i++)
-	{
-		bool named;
-		size_t size;
-		char *data;
-
-		if (kv_file_name_parse(n, &other) != KV_NAME_WAL)
-			continue;
-		data = sim_get_file(w->sim, n, &size);
-		named = data != NULL && size >= KV_FILE_HEADER_BYTES + 8 &&
-				kv_load_u64(data + KV_FILE_HEADER_BYTES) == no;
-		free(data);
-		if (named)
-			return false;
-	}
-	return true;
-}
-
-/* Several WAL segments that are all needed: runs rotate, nobody flushes. */
-static void
-leave_segments(World *w)
-{
-	KvError err;
-	int i;
-
-	for (i = 0; i < 4; i++)
-	{
-		KvStatus st = world_commit(w, 3, i % 2 == 1, false, &err);
-
-		if (st == KV_OK)
-			st = world_sync(w, &err);
-		if (st != KV_OK && st != KV_STALLED && !world_excuses(w, st))
-			world_fail(w, SIM_OTHER, "%s: %s", kv_status_name(st), err.message);
-	}
-}
-
-/*
- * The store lies on disk, complete.  One byte of one file changes.  Whether
- * the last group of the last segment was synced is nowhere told: losing it
- * looks like a crash before the sync, and is the one loss that is allowed.
- */
-void
-world_rot(World *w)
-{
-	uint64_t count = 0, no;
-	KvNameKind kind;
-	Damage d = {w, "", false};
-	KvError err;
-	int64_t size;
-	KvStatus st;
-
-	w->phase = "reading what rots";
-	if (world_rand(w, 2) == 0)
-		leave_segments(w);
-	w->rotten = true;
-	world_crash(w, SIM_SYNCED_ONLY);
-	while (sim_file_name(w->sim, count) != NULL)
-		count++;
-	do
-		snprintf(d.name, sizeof(d.name), "%s",
-				 sim_file_name(w->sim, world_rand(w, count)));
-	while (kv_file_name_parse(d.name, &no) != KV_NAME_WAL &&
-		   world_rand(w, 3) != 0);
-	kind = kv_file_name_parse(d.name, &no);
-	size = sim_file_size(w->sim, d.name);
-	if (size <= 0)
-		return;
-	/* preallocated zeros hold nothing */
-	if (size > 4096 && kind == KV_NAME_WAL && world_rand(w, 4) != 0)
-		size = 1024;
-	if (is_newest_segment(w, d.name))
-		w->acked = w->acked_before;
-	(void) sim_rot(w->sim, d.name, world_rand(w, (uint64_t) size),
-				   (uint8_t) (1 + world_rand(w, 255)));
-	st = world_open(w, &err);
-	if (st == KV_OK)
-		world_check_recovered(w);
-	else if (!world_excuses(w, st))
-		world_fail(w, SIM_OTHER, "opening: %s: %s", kv_status_name(st),
-				   err.message);
-	if (st == KV_OK && !w->failed && kind == KV_NAME_SST &&
-		sim_file_size(w->sim, d.name) >= 0)
-	{
-		if (kv_verify(w->db, look_for, &d, &err) == KV_OK && !d.reported)
-			world_fail(w, SIM_OTHER, "verify has not found the damage of %s",
-					   d.name);
-	}
-	if (w->failed)
-		snprintf(w->why + strlen(w->why), sizeof(w->why) - strlen(w->why),
-				 " [damaged: %s of %lld bytes]", d.name, (long long) size);
 	world_detach(w);
 }

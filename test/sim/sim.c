@@ -246,6 +246,8 @@ main(int argc, char **argv)
 	if (o.metamorphic)
 		rc = sim_metamorphic(o.first, o.count, o.seconds, o.most_failures,
 							 o.trace);
+	else if (o.rot_all > 0)
+		rc = sim_rot_all((uint64_t) o.rot_all);
 	else if (o.exhaustive > 0)
 		rc = sim_exhaustive(o.exhaustive, o.seconds);
 	else

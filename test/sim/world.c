@@ -37,13 +37,16 @@ world_fail(World *w, SimVerdict verdict, const char *fmt, ...)
 }
 
 bool
-world_excuses(const World *w, KvStatus st)
+world_excuses(World *w, KvStatus st)
 {
 	if (sim_dead(w->sim))
 		return true;
 	if (w->rotten &&
 		(st == KV_CORRUPT || st == KV_FOREIGN || st == KV_UNSUPPORTED))
+	{
+		w->excused++;
 		return true;
+	}
 	if (w->full && st == KV_DISK_FULL)
 		return true;
 	return w->sim->faults_fired > 0 &&

@@ -113,7 +113,8 @@ struct World
 	char kept[32][64]; /* files that the backup needs */
 	uint32_t n_kept;
 	bool no_worker; /* the last one could not take over */
-	bool rotten;	/* bytes rot: KV_CORRUPT is a right answer */
+	bool rotten;	/* bytes rot: KV_CORRUPT is a right answer, */
+	uint32_t excused; /* which was given so often */
 
 	/* run.c: the life */
 	bool opened;	/* recovery was tried since the crash */
@@ -147,7 +148,7 @@ uint64_t world_rand(World *w, uint64_t n);
 void world_fail(World *w, SimVerdict verdict, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* An error that planted faults or rot explain. */
-bool world_excuses(const World *w, KvStatus st);
+bool world_excuses(World *w, KvStatus st);
 
 /* Recovery, the host's log included.  Any status; KV_OK: ready. */
 KvStatus world_open(World *w, KvError *err);
@@ -193,8 +194,13 @@ void world_check_folder(World *w);
 void world_shutdown(World *w);
 /* While a backup runs, no file goes that was needed when it began. */
 void world_backup(World *w, bool runs);
+
+/* ---- rot.c */
 /* A byte of a file rots: it is detected, or the answers are right. */
 void world_rot(World *w);
+
+/* Every byte of small stores, or of so many one. */
+int sim_rot_all(uint64_t each);
 
 /* ---- levels.c */
 /* What the files hold, as a whole, and what the MANIFEST says of them. */
