@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * exhaustive.c - every tiny workload, killed at each of its I/O calls.
+ * exhaustive.c - every tiny workload, hit at each of its calls.
  *
  * Most crash bugs of file systems and stores need few operations, placed
- * just so.  Here no random number decides where the crash is: each sequence
- * of at most `ops` operations runs once to count its calls, then once for
- * each call and level.
+ * just so.  Here no random number decides where the crash is.  Each sequence
+ * of at most so many operations runs once to count its calls; then
+ *
+ *   crashes  it dies at each I/O call, at each level;
+ *   nested   the same, and recovery dies at each of its calls, too;
+ *   faults   each call of each class fails in each way, in the workload and
+ *            in the recovery that follows.
+ *
+ * Each of them is a plan, so a failure is printed as one.
  */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "world.h"
+#include <xxhash.h>
+
+#include "plan.h"
+#include "tally.h"
 
 typedef enum Op
 {
@@ -24,8 +33,17 @@ typedef enum Op
 	OPS
 } Op;
 
-static const char *const names[OPS] = {"commit", "sync",	"run",
-									   "flush",	 "compact", "take over"};
+#define MAX_OPS 4
+
+typedef struct Driver
+{
+	SimDriver what;
+	uint64_t each, seen; /* of so many cases one is run */
+	uint64_t images, failed;
+	Op ops[MAX_OPS];
+	uint32_t n;
+	bool host_log;
+} Driver;
 
 static double
 seconds_now(void)
@@ -36,141 +54,272 @@ seconds_now(void)
 	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
 }
 
-static KvStatus
-do_op(World *w, Op op, KvError *err)
+static void
+add_op(Plan *p, Op op)
 {
-	KvStatus st = KV_OK;
-	KvWork work;
-	bool busy;
-
 	switch (op)
 	{
 	case OP_COMMIT:
 	case OP_COMMIT_AND_SYNC:
-		st = world_commit(w, 3, false, false, err);
-		if (st == KV_OK && op == OP_COMMIT_AND_SYNC)
-			st = world_sync(w, err);
-		return st;
+		plan_add(p, STEP_COMMIT, 3);
+		if (op == OP_COMMIT_AND_SYNC)
+			plan_add(p, STEP_SYNC, 0);
+		break;
 	case OP_RUN:
-		return world_commit(w, 5, true, false, err);
+		plan_add(p, STEP_RUN, 5);
+		break;
 	case OP_TAKE_OVER:
-		return world_take_over(w, err);
+		plan_add(p, STEP_TAKE_OVER, 0);
+		break;
 	case OP_FLUSH:
-		(void) kv_request_flush(w->db);
-		return kv_worker_step(w->db, &work, err);
+		plan_add(p, STEP_FLUSH, 0);
+		plan_add(p, STEP_WORK, 0);
+		break;
 	default:
-		(void) kv_request_compact(w->db);
-		st = kv_worker_step(w->db, &work, err);
-		if (st == KV_OK)
-			st = kv_compact_step(w->db, UINT64_MAX, &busy, err);
-		return st == KV_OK ? kv_worker_step(w->db, &work, err) : st;
+		plan_add(p, STEP_COMPACT_ALL, 0);
+		plan_add(p, STEP_WORK, 0);
+		plan_add(p, STEP_COMPACT, UINT64_MAX);
+		plan_add(p, STEP_WORK, 0);
+		break;
 	}
 }
 
-/* Runs to the crash; the number of I/O calls it made. */
-static uint64_t
-run_once(World *w, const Op *ops, uint32_t n, uint64_t die_at, SimLevel level)
+/* Something to lose, in a file and in the log. */
+static void
+begin_plan(const Driver *d, Plan *p)
 {
-	KvError err;
-	uint64_t before;
-	uint32_t i;
-	KvStatus st = world_open(w, &err);
+	int i;
 
-	/* something to lose, in a file and in the log */
-	for (i = 0; st == KV_OK && i < 4; i++)
-		st = do_op(w, i == 2 ? OP_FLUSH : OP_COMMIT_AND_SYNC, &err);
-	if (st != KV_OK)
-		world_fail(w, SIM_OTHER, "start: %s", err.message);
-	w->phase = "working";
-	before = w->sim->io_calls;
-	sim_die_at(w->sim, die_at);
-	for (i = 0; !w->failed && i < n && !sim_dead(w->sim); i++)
-	{
-		st = do_op(w, ops[i], &err);
-		if (st != KV_OK && !sim_dead(w->sim))
-			world_fail(w, SIM_OTHER, "%s: %s: %s", names[ops[i]],
-					   kv_status_name(st), err.message);
-	}
-	before = w->sim->io_calls - before;
-	if (w->failed)
-		return before;
-	world_crash(w, level);
-	w->phase = "recovering";
-	if (world_open(w, &err) != KV_OK)
-		world_fail(w, SIM_OTHER, "recovery: %s", err.message);
-	else
-		world_check_recovered(w);
-	return before;
+	memset(p, 0, sizeof(*p));
+	p->seed = 1;
+	p->host_log = d->host_log;
+	plan_add(p, STEP_OPEN, 0);
+	for (i = 0; i < 4; i++)
+		add_op(p, i == 2 ? OP_FLUSH : OP_COMMIT_AND_SYNC);
 }
 
-static bool
-run_workload(const Op *ops, uint32_t n, bool host_log, uint64_t *images)
+static void
+add_ops(const Driver *d, Plan *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->n; i++)
+		add_op(p, d->ops[i]);
+}
+
+/* Calls of the step last on and of those before it, back to the step first. */
+static uint64_t
+count_calls(const Plan *p, size_t first, size_t last, uint64_t *calls)
 {
 	static World w;
-	uint64_t calls = 1, at;
-	int level;
+	uint64_t io = 0;
+	size_t i;
+	int c;
 
-	for (at = 1; at <= calls + 1; at++)
+	memset(calls, 0, SIM_CALLS * sizeof(*calls));
+	world_init(&w, p->seed, p->host_log);
+	for (i = 0; i <= last && !w.failed; i++)
+	{
+		if (i == first)
+		{
+			io = w.sim->io_calls;
+			memcpy(calls, w.sim->calls, sizeof(w.sim->calls));
+		}
+		run_step(&w, p, i);
+	}
+	io = w.sim->io_calls - io;
+	for (c = 0; c < SIM_CALLS; c++)
+		calls[c] = w.sim->calls[c] - calls[c];
+	world_free(&w);
+	return io;
+}
+
+/* Runs it and frees it. */
+static void
+try(Driver *d, Plan *p)
+{
+	char why[512];
+
+	plan_add(p, STEP_COMPARE, 0);
+	d->seen++;
+	/* a sample at random: a stride would always meet the same level */
+	if (XXH3_64bits(&d->seen, sizeof(d->seen)) % d->each == 0 && d->failed < 5)
+	{
+		d->images++;
+		if (!run_plan(p, false, why, sizeof(why)))
+		{
+			d->failed++;
+			printf("# %s, in this plan:\n", why);
+			plan_print(p, stdout);
+		}
+	}
+	plan_free(p);
+}
+
+static void
+crashes(Driver *d)
+{
+	uint64_t calls[SIM_CALLS], n, at;
+	uint64_t level;
+	size_t first;
+	Plan p;
+
+	begin_plan(d, &p);
+	first = p.n;
+	add_ops(d, &p);
+	n = count_calls(&p, first, p.n - 1, calls);
+	plan_free(&p);
+	for (at = 1; at <= n + 1; at++)
 		for (level = 0; level < SIM_LEVELS; level++)
 		{
-			uint64_t made;
-			uint32_t i;
-
-			/* the first one runs to its end and counts */
-			world_init(&w, 1, host_log);
-			made = run_once(&w, ops, n, at == 1 && level == 0 ? SIM_NEVER : at,
-							(SimLevel) level);
-			if (at == 1 && level == 0)
-				calls = made;
-			(*images)++;
-			if (w.failed)
-			{
-				printf("# exhaustive (%s), call %llu, level %d:",
-					   host_log ? "host log" : "own log",
-					   (unsigned long long) at, level);
-				for (i = 0; i < n; i++)
-					printf(" %s", names[ops[i]]);
-				printf(": %s\n", w.why);
-			}
-			world_free(&w);
-			if (w.failed)
-				return false;
+			begin_plan(d, &p);
+			plan_add(&p, STEP_DIE, at);
+			add_ops(d, &p);
+			plan_add(&p, STEP_CRASH, level);
+			plan_add(&p, STEP_OPEN, 0);
+			try(d, &p);
 		}
-	return true;
+}
+
+/* The workload, killed at its call `at`, up to the recovery that follows. */
+static void
+crashed_plan(const Driver *d, Plan *p, uint64_t at, uint64_t level)
+{
+	begin_plan(d, p);
+	plan_add(p, STEP_DIE, at);
+	add_ops(d, p);
+	plan_add(p, STEP_CRASH, level);
+}
+
+static void
+nested(Driver *d)
+{
+	uint64_t calls[SIM_CALLS], n, m, at, again, level;
+	size_t first;
+	Plan p;
+
+	begin_plan(d, &p);
+	first = p.n;
+	add_ops(d, &p);
+	n = count_calls(&p, first, p.n - 1, calls);
+	plan_free(&p);
+	for (at = 1; at <= n + 1; at++)
+		for (level = 0; level < SIM_LEVELS; level++)
+		{
+			crashed_plan(d, &p, at, level);
+			plan_add(&p, STEP_OPEN, 0);
+			m = count_calls(&p, p.n - 1, p.n - 1, calls);
+			plan_free(&p);
+			for (again = 1; again <= m; again++)
+			{
+				crashed_plan(d, &p, at, level);
+				plan_add(&p, STEP_DIE, again);
+				plan_add(&p, STEP_OPEN, 0);
+				plan_add(&p, STEP_CRASH, (at + again) % SIM_LEVELS);
+				plan_add(&p, STEP_OPEN, 0);
+				try(d, &p);
+			}
+		}
+}
+
+static void
+add_fault(Plan *p, int call, uint64_t nth, unsigned form)
+{
+	Step *s = plan_add(p, STEP_FAULT, (uint64_t) call);
+
+	s->args[1] = nth;
+	s->args[2] = form % 2 == 0; /* 0: for ever */
+	s->args[3] = form / 6;
+	s->args[4] = form / 2 % 3;
+}
+
+static void
+faults(Driver *d)
+{
+	uint64_t work[SIM_CALLS], recovery[SIM_CALLS], nth, level = 0;
+	unsigned form;
+	size_t first;
+	int call;
+	Plan p;
+
+	begin_plan(d, &p);
+	first = p.n;
+	add_ops(d, &p);
+	(void) count_calls(&p, first, p.n - 1, work);
+	plan_add(&p, STEP_CRASH, SIM_SYNCED_ONLY);
+	plan_add(&p, STEP_OPEN, 0);
+	(void) count_calls(&p, p.n - 1, p.n - 1, recovery);
+	plan_free(&p);
+	for (call = 0; call < SIM_CALLS; call++)
+		for (form = 0; form < (call == SIM_ALLOC ? 2 : SIM_FORMS); form++)
+		{
+			for (nth = 1; nth <= work[call]; nth++)
+			{
+				begin_plan(d, &p);
+				add_fault(&p, call, nth, form);
+				add_ops(d, &p);
+				plan_add(&p, STEP_RESUME, 0);
+				plan_add(&p, STEP_CRASH, level++ % SIM_LEVELS);
+				plan_add(&p, STEP_OPEN, 0);
+				try(d, &p);
+			}
+			for (nth = 1; nth <= recovery[call]; nth++)
+			{
+				crashed_plan(d, &p, SIM_NEVER, SIM_SYNCED_ONLY);
+				add_fault(&p, call, nth, form);
+				plan_add(&p, STEP_OPEN, 0);
+				plan_add(&p, STEP_CRASH, level++ % SIM_LEVELS);
+				plan_add(&p, STEP_OPEN, 0);
+				try(d, &p);
+			}
+		}
 }
 
 int
-sim_exhaustive(uint32_t max_ops, double seconds)
+sim_exhaustive(SimDriver what, uint32_t max_ops, uint64_t each, double seconds)
 {
+	static const char *const names[] = {"crashes", "nested crashes", "faults"};
+	Driver d = {.what = what, .each = each > 0 ? each : 1};
 	double start = seconds_now();
-	uint64_t images = 0;
-	uint32_t n, passed = 0, failed = 0, skipped = 0;
+	uint32_t length, done = 0, skipped = 0;
 
-	for (n = 1; n <= max_ops && n <= 4; n++)
+	for (length = 1; length <= max_ops && length <= MAX_OPS; length++)
 	{
 		uint32_t i, code, all = 1;
 
-		for (i = 0; i < n; i++)
+		for (i = 0; i < length; i++)
 			all *= OPS;
 		for (code = 0; code < all * 2; code++)
 		{
-			Op ops[4];
 			uint32_t rest = code / 2;
 
-			for (i = 0; i < n; i++, rest /= OPS)
-				ops[i] = (Op) (rest % OPS);
-			if (seconds_now() - start > seconds || failed >= 5)
+			d.n = length;
+			d.host_log = code % 2 == 1;
+			for (i = 0; i < length; i++, rest /= OPS)
+				d.ops[i] = (Op) (rest % OPS);
+			if (seconds_now() - start > seconds || d.failed >= 5)
+			{
 				skipped++;
-			else if (run_workload(ops, n, code % 2 == 1, &images))
-				passed++;
+				continue;
+			}
+			done++;
+			if (what == SIM_CRASHES)
+				crashes(&d);
+			else if (what == SIM_NESTED)
+				nested(&d);
 			else
-				failed++;
+				faults(&d);
 		}
 	}
-	printf("# exhaustive: %u workloads of up to %u operations, %llu images, "
-		   "%u not run, %.0f s\n",
-		   passed + failed, max_ops, (unsigned long long) images, skipped,
-		   seconds_now() - start);
-	printf("%u passed, %u failed\n", passed, failed);
-	return failed > 0 || passed == 0;
+	printf("# exhaustive %s: %u workloads of up to %u operations, %llu of "
+		   "%llu cases, %u workloads not run, %.0f s\n",
+		   names[what], done, max_ops, (unsigned long long) d.images,
+		   (unsigned long long) d.seen, skipped, seconds_now() - start);
+	tally_print();
+	if (what == SIM_FAULTS)
+		(void) tally_print_faults(false);
+	printf("%llu passed, %llu failed\n",
+		   (unsigned long long) (d.images - d.failed),
+		   (unsigned long long) d.failed);
+	return d.failed > 0 || d.images == 0;
 }

@@ -188,8 +188,8 @@ world_check_levels(World *w)
 	{
 		const KvFileSlot *f = kv_file_at(w->db, v->files[i]);
 
-		if (i == 0 || kv_file_at(w->db, v->files[i - 1])->meta.level !=
-						  f->meta.level)
+		if (i == 0 ||
+			kv_file_at(w->db, v->files[i - 1])->meta.level != f->meta.level)
 			c.has_last = false;
 		if (f->in_manifest)
 			check_meta(w, &m, &f->meta);

@@ -64,10 +64,9 @@ draw(Maker *m, uint64_t n)
 	return sim_random(&m->rng) % n;
 }
 
-static Step *
-add(Maker *m, StepKind kind, uint64_t arg)
+Step *
+plan_add(Plan *p, StepKind kind, uint64_t arg)
 {
-	Plan *p = m->p;
 	Step *s;
 
 	if (p->n == p->cap)
@@ -81,6 +80,15 @@ add(Maker *m, StepKind kind, uint64_t arg)
 	memset(s, 0, sizeof(*s));
 	s->kind = kind;
 	s->args[0] = arg;
+	s->draw = p->n;
+	return s;
+}
+
+static Step *
+add(Maker *m, StepKind kind, uint64_t arg)
+{
+	Step *s = plan_add(m->p, kind, arg);
+
 	/* short enough to be read and typed */
 	s->draw = draw(m, 1000000);
 	return s;

@@ -79,6 +79,8 @@ typedef enum PlanStyle
 } PlanStyle;
 
 void plan_make(Plan *p, uint64_t seed, PlanStyle style);
+/* A step at the end, with that first number. */
+Step *plan_add(Plan *p, StepKind kind, uint64_t arg);
 void plan_free(Plan *p);
 void plan_copy(Plan *to, const Plan *from);
 void plan_print(const Plan *p, FILE *out);

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include <xxhash.h>
 
 #include "engine/base/coding.h"
 #include "engine/base/file_header.h"
@@ -246,8 +247,7 @@ flip(RotAll *r, const char *name, uint64_t off, uint8_t mask, bool newest)
 	else
 	{
 		world_check_recovered(w);
-		if (!w->failed &&
-			kv_file_name_parse(name, &no) == KV_NAME_SST &&
+		if (!w->failed && kv_file_name_parse(name, &no) == KV_NAME_SST &&
 			sim_file_size(w->sim, name) >= 0 &&
 			kv_verify(w->db, look_for, &d, &err) == KV_OK && !d.reported)
 			world_fail(w, SIM_OTHER, "verify has not found it");
@@ -288,8 +288,9 @@ flip_all(RotAll *r, uint64_t each)
 		for (off = 0; off < size && failed < 5; off++)
 			for (m = 0; m < sizeof(masks); m++)
 			{
-				/* another start for each file: not always the same fields */
-				if (seen++ % each != 0)
+				/* a sample at random, not always the same fields */
+				seen++;
+				if (XXH3_64bits(&seen, sizeof(seen)) % each != 0)
 					continue;
 				r->counts[kind][flip(r, name, off, masks[m], newest)]++;
 				failed += r->w.failed;
@@ -306,11 +307,10 @@ flip_all(RotAll *r, uint64_t each)
 int
 sim_rot_all(uint64_t each)
 {
-	static const char *const names[KINDS] = {
-		[KV_NAME_CURRENT] = "CURRENT",
-		[KV_NAME_MANIFEST] = "MANIFEST",
-		[KV_NAME_WAL] = "WAL",
-		[KV_NAME_SST] = "SSTable"};
+	static const char *const names[KINDS] = {[KV_NAME_CURRENT] = "CURRENT",
+											 [KV_NAME_MANIFEST] = "MANIFEST",
+											 [KV_NAME_WAL] = "WAL",
+											 [KV_NAME_SST] = "SSTable"};
 	RotAll *r = calloc(1, sizeof(*r));
 	uint64_t passed = 0;
 	uint32_t failed = 0;

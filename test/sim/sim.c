@@ -21,9 +21,9 @@ typedef struct Options
 	double seconds;
 	uint64_t first, count;
 	uint32_t most_failures;
-	uint32_t exhaustive, nested, sweep;
-	int rot_all; /* of so many bytes one */
-	bool trace, shrink, metamorphic, strict;
+	uint32_t exhaustive, nested, sweep; /* operations */
+	uint64_t each;						/* of so many cases one */
+	bool trace, shrink, metamorphic, rot_all, strict;
 	const char *save;
 	char **ops; /* files */
 	int n_ops;
@@ -161,10 +161,10 @@ usage(void)
 			"[--strict]\n"
 			"       sim --seed N [--trace | --shrink]\n"
 			"       sim --ops FILE... | --shrink --ops FILE\n"
-			"       sim --exhaustive OPS | --nested OPS | --sweep OPS "
-			"[--seconds S]\n"
+			"       sim --exhaustive OPS | --nested OPS | --sweep OPS | "
+			"--rot-all\n"
+			"           [--each N] [--seconds S]    one of N cases\n"
 			"       sim --metamorphic [--seconds S] [--from SEED | --seed N]\n"
-			"       sim --rot-all EACH    (1: every byte)\n"
 			"       --save FILE           appends the hashes of all images\n");
 	return 2;
 }
@@ -183,6 +183,8 @@ take_option(Options *o, int argc, char **argv)
 		o->shrink = true;
 	else if (strcmp(name, "--metamorphic") == 0)
 		o->metamorphic = true;
+	else if (strcmp(name, "--rot-all") == 0)
+		o->rot_all = true;
 	else if (strcmp(name, "--strict") == 0)
 		o->strict = true;
 	else if (value == NULL)
@@ -210,8 +212,8 @@ take_option(Options *o, int argc, char **argv)
 			o->nested = (uint32_t) strtoul(value, NULL, 10);
 		else if (strcmp(name, "--sweep") == 0)
 			o->sweep = (uint32_t) strtoul(value, NULL, 10);
-		else if (strcmp(name, "--rot-all") == 0)
-			o->rot_all = atoi(value);
+		else if (strcmp(name, "--each") == 0)
+			o->each = strtoull(value, NULL, 10);
 		else if (strcmp(name, "--save") == 0)
 			o->save = value;
 		else
@@ -228,6 +230,7 @@ main(int argc, char **argv)
 	Options o = {.seconds = 40,
 				 .first = 1,
 				 .count = UINT64_MAX,
+				 .each = 1,
 				 .most_failures = 5};
 	size_t s;
 	int i, n, rc;
@@ -246,10 +249,14 @@ main(int argc, char **argv)
 	if (o.metamorphic)
 		rc = sim_metamorphic(o.first, o.count, o.seconds, o.most_failures,
 							 o.trace);
-	else if (o.rot_all > 0)
-		rc = sim_rot_all((uint64_t) o.rot_all);
+	else if (o.rot_all)
+		rc = sim_rot_all(o.each);
 	else if (o.exhaustive > 0)
-		rc = sim_exhaustive(o.exhaustive, o.seconds);
+		rc = sim_exhaustive(SIM_CRASHES, o.exhaustive, o.each, o.seconds);
+	else if (o.nested > 0)
+		rc = sim_exhaustive(SIM_NESTED, o.nested, o.each, o.seconds);
+	else if (o.sweep > 0)
+		rc = sim_exhaustive(SIM_FAULTS, o.sweep, o.each, o.seconds);
 	else
 		rc = run_seeds(&o);
 	if (o.save != NULL && !tally_save(o.save))

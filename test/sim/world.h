@@ -112,8 +112,8 @@ struct World
 	bool sync_fails;   /* a sync may have failed */
 	char kept[32][64]; /* files that the backup needs */
 	uint32_t n_kept;
-	bool no_worker; /* the last one could not take over */
-	bool rotten;	/* bytes rot: KV_CORRUPT is a right answer, */
+	bool no_worker;	  /* the last one could not take over */
+	bool rotten;	  /* bytes rot: KV_CORRUPT is a right answer, */
 	uint32_t excused; /* which was given so often */
 
 	/* run.c: the life */
@@ -212,6 +212,14 @@ int sim_metamorphic(uint64_t from, uint64_t count, double seconds,
 					uint32_t most_failures, bool trace);
 
 /* ---- exhaustive.c: every crash index of every tiny workload */
-int sim_exhaustive(uint32_t ops, double seconds);
+typedef enum SimDriver
+{
+	SIM_CRASHES,
+	SIM_NESTED,
+	SIM_FAULTS
+} SimDriver;
+
+/* each: of so many cases one is run. */
+int sim_exhaustive(SimDriver what, uint32_t ops, uint64_t each, double seconds);
 
 #endif /* SIM_WORLD_H */

@@ -7,8 +7,10 @@
 #
 #   test/tools/sim.sh sim|bugs      BUG=name plants only this one
 #
-# The quick form takes the same seeds every day and others of the day, and
-# ten of the bugs, which change daily; KV_LONG=1 takes its time and all bugs.
+# The quick form takes the same seeds every day and others of the day, samples
+# of what is exhaustive, and ten of the bugs, which change daily; KV_LONG=1
+# takes everything, and prints when each bug was found.  KV_SIM_SECONDS: of
+# the random part of the long form.
 
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -19,32 +21,92 @@ mk=(-s -f test/tools/engine.mk VARIANT=sim)
 passed=0
 failed=0
 log=$KV_ROOT/.build/logs/$name.out
+long_seconds=${KV_SIM_SECONDS:-1200}
 
 # One run of the simulator; its last line is its count.
 simulate() {
-	local out=$1 rc=0
+	local out=$log.$1 rc=0
 	shift
-	timeout -k 5 "${KV_SIM_TIMEOUT:-$((${KV_LONG:-0} ? 3600 : 300))}" \
-		.build/sim/sim "$@" >"$out" 2>&1 || rc=$?
+	timeout -k 5 "${KV_SIM_TIMEOUT:-$((${KV_LONG:-0} ? 5400 : 300))}" \
+		.build/sim/sim "$@" --save "$log.images" >"$out" 2>&1 || rc=$?
 	echo "$rc" >"$out.rc"
 }
 
-# Two at a time.
-run_sim() {
-	local seconds=40 ops=2 part out rc line
-	if [ "${KV_LONG:-0}" != 0 ]; then
-		seconds=1800
-		ops=4
-	fi
-	rm -f "$log".*
-	simulate "$log.always" --seconds "$seconds" &
-	simulate "$log.exhaustive" --exhaustive "$ops" --seconds "$seconds"
-	simulate "$log.today" --seconds "$seconds" --from "$(date +%Y%m%d)000000"
+# The parts, two at a time; the random form runs beside all others.
+quick_parts() {
+	parts="regress crashes nested faults rot metamorphic today always"
+	simulate always --seconds 55 &
+	simulate regress --ops test/sim/regress/*.ops
+	simulate crashes --exhaustive 2 --seconds 20
+	simulate nested --nested 1 --each 20
+	simulate faults --sweep 1 --each 4
+	simulate rot --rot-all --each 100
+	simulate metamorphic --metamorphic --seconds 8
+	simulate today --seconds 25 --from "$(date +%Y%m%d)000000"
 	wait
-	for part in exhaustive always today; do
+}
+
+# About 40 minutes of two cores.
+long_parts() {
+	parts="regress crashes nested faults rot metamorphic today always"
+	simulate always --seconds "$long_seconds" --strict &
+	simulate regress --ops test/sim/regress/*.ops
+	simulate crashes --exhaustive 3 --seconds 600
+	simulate nested --nested 1 --seconds 600
+	simulate faults --sweep 2 --seconds 600
+	simulate rot --rot-all
+	simulate metamorphic --metamorphic --seconds 300
+	simulate today --seconds "$((long_seconds / 2))" --strict \
+		--from "$(date +%Y%m%d)000000"
+	wait
+}
+
+# One table of all parts; images that several of them met count once.
+print_table() {
+	local start=$1
+	cat "$log".{crashes,nested,faults,today,always} | awk -v took="$start" '
+		/^# L[0-3] / { n = NF; name = $2 " " $3 (n > 6 ? " " $4 : "")
+			all[name] += $(n - 2); distinct[name] += $(n - 1)
+			nested[name] += $n; if (!(name in seen)) { seen[name] = 1
+			order[++k] = name } }
+		/ lost, / { lost += $2; torn += $4; back += $6 }
+		/^# seeds/ { seeds += $5 - $3 + 1 }
+		END {
+			printf "# all parts: %-14s %9s %9s %9s\n", "crashes", "all",
+				"distinct", "nested"
+			for (i = 1; i <= k; i++) { name = order[i]
+				printf "# %-25s %9d %9d %9d\n", name, all[name],
+					distinct[name], nested[name]
+				a += all[name]; d += distinct[name]; n2 += nested[name] }
+			printf "# %-25s %9d %9d %9d\n", "total", a, d, n2
+			printf "# %d seeds, %d s; %d lost, %d torn, %d resurrected\n",
+				seeds, took, lost, torn, back
+		}'
+	printf '# %d different images at any level and in any part\n' \
+		"$(od -An -v -t x8 -w8 "$log.images" | sort -u | wc -l)"
+}
+
+run_sim() {
+	local part out rc line start=$SECONDS
+	rm -f "$log".*
+	if [ "${KV_LONG:-0}" != 0 ]; then
+		long_parts
+	else
+		quick_parts
+	fi
+	for part in $parts; do
 		out=$log.$part
 		rc=$(cat "$out.rc")
-		grep -vE '^[0-9]+ passed' "$out" | tail -n 12
+		[ "$rc" = 0 ] && [ "${KV_LONG:-0}" = 0 ] &&
+			case $part in crashes | nested | faults | today | always) false ;; esac ||
+			kv_say "-- $part"
+		if [ "$rc" != 0 ]; then
+			grep -vE '^[0-9]+ passed' "$out" | tail -n 60
+		elif [ "${KV_LONG:-0}" != 0 ]; then
+			grep -E '^#' "$out"
+		else
+			grep -E '^# (exhaustive|seeds|metamorphic|SSTable|WAL|MANIFEST|CURRENT|flipped)' "$out"
+		fi
 		line=$(grep -oE '[0-9]+ passed, [0-9]+ failed' "$out" | tail -n 1)
 		if [ -n "$line" ]; then
 			passed=$((passed + ${line%% *}))
@@ -58,6 +120,8 @@ run_sim() {
 			failed=1
 		fi
 	done
+	print_table "$((SECONDS - start))"
+	rm -f "$log.images"
 }
 
 bug_names() {
@@ -76,8 +140,33 @@ bug_names() {
 	done
 }
 
+# Sets found_by to the part of the simulator that fails, in the order of what
+# they take.  The plans in test/sim/regress do not count: they were made of
+# such failures.
+hunt() {
+	local sim=.build/sim/bug-$1/sim part args rc
+	found_by=
+	for part in random faults metamorphic rot longer; do
+		case $part in
+			random) args='--until-failure --seconds 20' ;;
+			faults) args='--sweep 1' ;;
+			metamorphic) args='--metamorphic --until-failure --seconds 10' ;;
+			rot) args='--rot-all --each 20' ;;
+			longer) args='--until-failure --seconds 60 --from 1000000' ;;
+		esac
+		rc=0
+		# shellcheck disable=SC2086
+		timeout -k 5 90 "$sim" $args >"$log.$1" 2>&1 || rc=$?
+		# 124, 137: no verdict in time is none
+		case $rc in
+			0 | 124 | 137) ;;
+			*) found_by=$part && return ;;
+		esac
+	done
+}
+
 run_bugs() {
-	local bug rc start
+	local bug start took found_by times=()
 	for bug in $(bug_names); do
 		if ! kv_make "${mk[@]}" "BUG=$bug" programs; then
 			kv_say "not ok - $bug does not compile"
@@ -91,21 +180,21 @@ run_bugs() {
 			failed=$((failed + 1))
 			continue
 		fi
-		rc=0
-		start=$SECONDS
-		timeout -k 5 90 ".build/sim/bug-$bug/sim" --until-failure \
-			--seconds 60 >"$log.$bug" 2>&1 || rc=$?
-		if [ "$rc" -eq 0 ]; then
+		start=$(date +%s%N)
+		hunt "$bug"
+		took=$(($(date +%s%N) / 1000000 - start / 1000000))
+		if [ -z "$found_by" ]; then
 			kv_say "not ok - $bug survived"
 			failed=$((failed + 1))
-		elif [ "$rc" -eq 124 ] || [ "$rc" -eq 137 ]; then
-			kv_say "not ok - $bug: no verdict within a minute"
-			failed=$((failed + 1))
 		else
-			kv_say "ok - $bug was found after $((SECONDS - start)) s"
+			times+=("$(printf '%6d.%03d s  %-12s %s' $((took / 1000)) \
+				$((took % 1000)) "$found_by" "$bug")")
+			kv_say "ok - $bug was found after $((took / 1000)) s ($found_by)"
 			passed=$((passed + 1))
 		fi
 	done
+	[ "${#times[@]}" -lt 2 ] ||
+		printf '%s\n' "${times[@]}" | sort -n | sed 's/^/# /'
 }
 
 mkdir -p .build/logs

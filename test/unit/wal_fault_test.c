@@ -63,7 +63,8 @@ read_back(uint64_t no, uint64_t limit, KvStatus *status)
 	}
 	if (*status == KV_NOT_FOUND)
 	{
-		KvStatus synced = kv_wal_reader_sync(r, &err);
+		bool failed;
+		KvStatus synced = kv_wal_reader_sync(r, &failed, &err);
 
 		if (synced != KV_OK)
 			*status = synced;

@@ -62,7 +62,10 @@ log_job(KvDb *db, const KvJobShared *job, KvError *err)
 	adds = env->ops->alloc(env, (n + 1) * sizeof(KvFileMeta));
 	removes = env->ops->alloc(env, (job->n_inputs + 1) * sizeof(uint64_t));
 	for (i = 0; adds != NULL && i < n; i++)
+	{
 		adds[i] = kv_file_at(db, job->outputs[i])->meta;
+		adds[i].key_bytes += KV_BUG(manifest_wrong_statistics);
+	}
 	for (i = 0; removes != NULL && i < job->n_inputs; i++)
 		removes[i] = kv_file_at(db, job->inputs[i])->meta.file_no;
 	if (adds != NULL)

@@ -111,8 +111,9 @@ continue_in_new_segment(KvDb *db, KvError *err)
 					 &old, err);
 	if (st == KV_OK)
 	{
-		st = kv_wal_reader_sync(reader, err);
-		db->sync_failed = st != KV_OK;
+		st = kv_wal_reader_sync(reader, &db->sync_failed, err);
+		if (KV_BUG(open_error_is_final) && st != KV_OK)
+			db->sync_failed = true;
 		kv_wal_reader_close(reader);
 	}
 	if (st == KV_OK)

@@ -116,7 +116,8 @@ write_state(KvManifest *m, const KvIdentity *identity,
 		status = ops->flush_host_log(m->env, edit.flushed_lsn, err);
 	if (status == KV_OK)
 		status = ops->pwrite(m->env, m->file, m->buf.data, m->buf.len, 0, err);
-	if (status == KV_OK && !KV_BUG(manifest_no_sync))
+	if (status == KV_OK && !KV_BUG(manifest_no_sync) &&
+		!KV_BUG(current_before_manifest))
 		status = ops->sync(m->env, m->file, err);
 	if (status == KV_OK)
 		m->length = m->buf.len;
@@ -201,6 +202,8 @@ kv_manifest_create(KvEnv *env, const KvIdentity *identity,
 	}
 	if (status == KV_OK && !KV_BUG(current_no_dir_sync))
 		status = ops->sync_dir(env, err);
+	if (status == KV_OK && KV_BUG(current_before_manifest))
+		status = ops->sync(env, m->file, err);
 	if (status == KV_OK)
 	{
 		*manifest = m;
@@ -243,7 +246,8 @@ kv_manifest_append(KvManifest *m, const KvEdit *edit, KvError *err)
 	if (status == KV_OK)
 	{
 		m->length += m->buf.len;
-		if (!KV_BUG(manifest_no_sync))
+		if (!KV_BUG(manifest_no_sync) &&
+			!(KV_BUG(files_removed_before_edit) && edit->n_removes > 0))
 			status = ops->sync(m->env, m->file, &why);
 	}
 	if (status != KV_OK)

@@ -65,7 +65,8 @@ kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
 					 meta->size, override, &t->sst, err);
 	if (st != KV_OK)
 	{
-		env->ops->close(env, file);
+		if (!KV_BUG(file_left_open))
+			env->ops->close(env, file);
 		return st;
 	}
 	t->file_no = meta->file_no;

@@ -135,8 +135,10 @@ uint32_t kv_wal_timeline(const KvWalReader *r);
  * Makes the file durable.  After a mere crash of the process its tail may
  * not be: called before anything is based on what was read (the next
  * segment, whose header tells this one's length; an acknowledgement).
+ * *failed: the sync itself, which is final; any other failure is not.
  */
-KvStatus kv_wal_reader_sync(KvWalReader *r, KvError *err) KV_MUST_CHECK;
+KvStatus kv_wal_reader_sync(KvWalReader *r, bool *failed,
+							KvError *err) KV_MUST_CHECK;
 void kv_wal_reader_close(KvWalReader *r);
 
 /* ---- payload of KV_LOG_SETTLE (settle.c) */
