@@ -10,7 +10,7 @@ PG_CONFIG ?= pg_config
 
 BENCH_GOALS := $(patsubst test/bench/%.sh,%,$(wildcard test/bench/bench-*.sh))
 DEV_GOALS := help deps tree format format-check lint unit unit-asan sim bugs \
-	fuzz check-sql check-iso check-tap check-http check-orm check-fast check \
+	coverage fuzz check-sql check-iso check-tap check-http check-orm check-fast check \
 	check-long demo demo-stop $(BENCH_GOALS)
 
 ifneq ($(filter $(DEV_GOALS),$(MAKECMDGOALS)),)
@@ -42,6 +42,7 @@ help:
 #help make format        apply clang-format;  make format-check only looks
 #help make unit          engine unit tests (UNIT=name);  unit-asan with sanitizers
 #help make sim           crash simulator;  make bugs: it must find planted bugs
+#help make coverage      what the simulator reaches of the engine
 #help make fuzz          fuzz targets, seconds each
 #help make check-sql     pg_regress (REGRESS=name);  check-iso (ISOLATION=name)
 #help make check-tap     restart and crash tests (PROVE_TESTS=test/t/001_x.pl)
@@ -67,6 +68,9 @@ lint unit unit-asan sim bugs fuzz:
 
 check-sql check-iso check-tap check-http check-orm:
 	@$(BASH_RUN) $(@:check-%=%)
+
+coverage:
+	@bash test/tools/coverage.sh
 
 check-fast:
 	@$(BASH_RUN) lint unit sql iso

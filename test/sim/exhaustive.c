@@ -223,7 +223,7 @@ nested(Driver *d)
 }
 
 static void
-add_fault(Plan *p, int call, uint64_t nth, unsigned form)
+add_fault_step(Plan *p, int call, uint64_t nth, unsigned form)
 {
 	Step *s = plan_add(p, STEP_FAULT, (uint64_t) call);
 
@@ -231,6 +231,31 @@ add_fault(Plan *p, int call, uint64_t nth, unsigned form)
 	s->args[2] = form % 2 == 0; /* 0: for ever */
 	s->args[3] = form / 6;
 	s->args[4] = form / 2 % 3;
+}
+
+/* The nth call of its class fails, the host's log cannot be written, or both. */
+static void
+fail_work(Driver *d, int call, uint64_t nth, unsigned form, uint64_t level)
+{
+	size_t first, i;
+	int host_fails;
+
+	for (host_fails = 0; host_fails <= d->host_log; host_fails++)
+	{
+		Plan p;
+
+		begin_plan(d, &p);
+		add_fault_step(&p, call, nth, form);
+		first = p.n;
+		add_ops(d, &p);
+		/* the number that lets it fail, once in each step */
+		for (i = first; host_fails && i < p.n; i++)
+			p.steps[i].draw = 0;
+		plan_add(&p, STEP_RESUME, 0);
+		plan_add(&p, STEP_CRASH, level);
+		plan_add(&p, STEP_OPEN, 0);
+		try(d, &p);
+	}
 }
 
 static void
@@ -254,19 +279,11 @@ faults(Driver *d)
 		for (form = 0; form < (call == SIM_ALLOC ? 2 : SIM_FORMS); form++)
 		{
 			for (nth = 1; nth <= work[call]; nth++)
-			{
-				begin_plan(d, &p);
-				add_fault(&p, call, nth, form);
-				add_ops(d, &p);
-				plan_add(&p, STEP_RESUME, 0);
-				plan_add(&p, STEP_CRASH, level++ % SIM_LEVELS);
-				plan_add(&p, STEP_OPEN, 0);
-				try(d, &p);
-			}
+				fail_work(d, call, nth, form, level++ % SIM_LEVELS);
 			for (nth = 1; nth <= recovery[call]; nth++)
 			{
 				crashed_plan(d, &p, SIM_NEVER, SIM_SYNCED_ONLY);
-				add_fault(&p, call, nth, form);
+				add_fault_step(&p, call, nth, form);
 				plan_add(&p, STEP_OPEN, 0);
 				plan_add(&p, STEP_CRASH, level++ % SIM_LEVELS);
 				plan_add(&p, STEP_OPEN, 0);

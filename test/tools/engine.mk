@@ -3,7 +3,7 @@
 # Builds the engine without PostgreSQL, for unit tests, the simulator and
 # fuzzing.  Called by unit.sh, sim.sh and fuzz.sh in the top directory:
 #
-#   make -f test/tools/engine.mk VARIANT=unit|asan|sim|fuzz programs
+#   make -f test/tools/engine.mk VARIANT=unit|asan|sim|cov|fuzz programs
 #   make -f test/tools/engine.mk VARIANT=sim BUG=name programs
 #
 # Everything it makes lies in .build/$(VARIANT).  With BUG, only the sources
@@ -16,6 +16,9 @@ FLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined
 CC_sim := gcc
 FLAGS_sim := -O2 -g
+# optimised code has no lines to speak of; planted bugs are left out
+CC_cov := gcc
+FLAGS_cov := -O0 -g --coverage -fprofile-abs-path
 CC_fuzz := clang
 FLAGS_fuzz := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 SAN_fuzz := address,undefined
@@ -33,7 +36,7 @@ LIBS := -lxxhash -llz4
 ENGINE := $(wildcard src/engine/*.c src/engine/*/*.c)
 SUPPORT := $(filter-out %_test.c,$(wildcard test/unit/*.c)) \
 	$(filter-out %/sim.c,$(wildcard test/sim/*.c))
-ifeq ($(VARIANT),sim)
+ifneq ($(filter sim cov,$(VARIANT)),)
 SUPPORT := $(filter-out %/sim.c,$(wildcard test/sim/*.c))
 endif
 ifeq ($(VARIANT),fuzz)
@@ -44,6 +47,7 @@ endif
 MAIN_unit := $(wildcard test/unit/*_test.c)
 MAIN_asan := $(MAIN_unit)
 MAIN_sim := test/sim/sim.c
+MAIN_cov := test/sim/sim.c
 MAIN_fuzz := $(wildcard test/fuzz/*_fuzz.c)
 MAIN := $(MAIN_$(VARIANT))
 

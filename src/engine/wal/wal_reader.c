@@ -234,11 +234,6 @@ torn_or_damaged(KvWalReader *r, uint64_t off, KvError *err)
 							  "damaged WAL group; the file was synced up to "
 							  "%" PRIu64,
 							  g.synced);
-		if (good && KV_BUG(wal_skips_damage))
-		{
-			r->good_end = at;
-			return KV_OK;
-		}
 		at += good ? KV_WAL_GROUP_BYTES + (uint64_t) g.length : 1;
 	}
 	r->ended = true;
@@ -272,10 +267,7 @@ next_group(KvWalReader *r, uint64_t limit, KvError *err)
 						  "%" PRIu64,
 						  limit);
 	if (!good)
-	{
-		status = torn_or_damaged(r, off, err);
-		return status == KV_OK ? next_group(r, limit, err) : status;
-	}
+		return torn_or_damaged(r, off, err);
 
 	r->rest = kv_slice(p + KV_WAL_AT_BODY, g.length);
 	r->good_end = off + KV_WAL_GROUP_BYTES + g.length;
