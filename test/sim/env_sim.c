@@ -374,6 +374,15 @@ sim_file_name(const SimEnv *sim, size_t n)
 	return sim_disk_name(sim->state->disk, n);
 }
 
+void
+sim_swap_disks(SimEnv *a, SimEnv *b)
+{
+	SimDisk *disk = a->state->disk;
+
+	a->state->disk = b->state->disk;
+	b->state->disk = disk;
+}
+
 uint64_t
 sim_draw(SimEnv *sim)
 {

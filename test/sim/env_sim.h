@@ -147,6 +147,9 @@ void sim_remove_file(SimEnv *sim, const char *name);
 /* the n-th file name, NULL behind the last; no order */
 const char *sim_file_name(const SimEnv *sim, size_t n);
 
+/* The two exchange their disks. */
+void sim_swap_disks(SimEnv *a, SimEnv *b);
+
 /* One draw of the disk's random numbers; a new start of them. */
 uint64_t sim_draw(SimEnv *sim);
 void sim_reseed(SimEnv *sim, uint64_t seed);

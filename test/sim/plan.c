@@ -37,6 +37,8 @@ static const struct
 	[STEP_SHUTDOWN] = {"shutdown", 0},
 	[STEP_DETACH] = {"detach", 0},
 	[STEP_CRASH] = {"crash", 1},
+	[STEP_COPY] = {"copy", 0},
+	[STEP_RESTORE] = {"restore", 0},
 	[STEP_OPEN] = {"open", 0},
 	[STEP_REST] = {"rest", 0},
 	[STEP_ROT] = {"rot", 0},

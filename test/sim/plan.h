@@ -48,9 +48,11 @@ typedef enum StepKind
 	STEP_SHUTDOWN, /* clean */
 	STEP_DETACH,   /* lets go of the store */
 	STEP_CRASH,	   /* level */
-	STEP_OPEN,	   /* recovery */
-	STEP_REST,	   /* nothing is left to do, nothing lies around */
-	STEP_ROT,	   /* crash, and damage to what is on disk; the end */
+	STEP_COPY,	   /* of the folder is made */
+	STEP_RESTORE, /* the last copy takes the folder's place; host's log only */
+	STEP_OPEN,	  /* recovery */
+	STEP_REST,	  /* nothing is left to do, nothing lies around */
+	STEP_ROT,	  /* crash, and damage to what is on disk; the end */
 	STEPS
 } StepKind;
 

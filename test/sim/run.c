@@ -250,6 +250,30 @@ crash(World *w, SimLevel level)
 }
 
 static void
+copy_folder(World *w)
+{
+	if (w->copy != NULL)
+		sim_free(w->copy);
+	w->copy = sim_clone(w->sim, 1);
+}
+
+/*
+ * A base backup is restored, and the host's log, which lost nothing, has all
+ * that came after it.
+ */
+static void
+restore(World *w)
+{
+	if (w->copy == NULL)
+		return;
+	w->log_durable = w->log_len;
+	crash(w, SIM_KILL);
+	sim_swap_disks(w->sim, w->copy);
+	sim_free(w->copy);
+	w->copy = NULL;
+}
+
+static void
 rest(World *w, uint64_t draw)
 {
 	world_must_rest(w, 0);
@@ -298,6 +322,14 @@ run_step(World *w, const Plan *p, size_t i)
 		break;
 	case STEP_CRASH:
 		crash(w, (SimLevel) s->args[0]);
+		break;
+	case STEP_COPY:
+		if (alive)
+			copy_folder(w);
+		break;
+	case STEP_RESTORE:
+		if (w->host_log)
+			restore(w);
 		break;
 	case STEP_OPEN:
 		if (!w->up && !sim_dead(w->sim) && w->db == NULL)

@@ -176,6 +176,8 @@ world_free(World *w)
 	host_truncate(w, 0);
 	free(w->log);
 	free(w->shared);
+	if (w->copy != NULL)
+		sim_free(w->copy);
 	model_free(&w->model);
 	sim_free(w->sim);
 }

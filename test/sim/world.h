@@ -112,6 +112,7 @@ struct World
 	bool sync_fails;   /* a sync may have failed */
 	char kept[32][64]; /* files that the backup needs */
 	uint32_t n_kept;
+	SimEnv *copy;	  /* the folder at some time, NULL: none */
 	bool no_worker;	  /* the last one could not take over */
 	bool rotten;	  /* bytes rot: KV_CORRUPT is a right answer, */
 	uint32_t excused; /* which was given so often */
