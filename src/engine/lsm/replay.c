@@ -327,6 +327,10 @@ kv_replay_file(KvDb *db, uint64_t file_no, uint64_t offset, KvSlice bytes,
 	KvStatus st;
 
 	kv_number_seen(db, file_no);
+	/* in an older copy of the folder it may lie beyond what is reserved */
+	st = kv_raise_ceilings(db, err);
+	if (st != KV_OK)
+		return st;
 	kv_file_name(name, KV_NAME_SST, file_no);
 	st = env->ops->open(env, name, KV_OPEN_READ, &file, err);
 	if (st == KV_OK)
