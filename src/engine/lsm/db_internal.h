@@ -425,6 +425,11 @@ KvStatus kv_roll_manifest(KvDb *db, KvError *err) KV_MUST_CHECK;
  * failed sync stays: KV_IO_ERROR for ever.  Takes KV_LOCK_WAL_IO.
  */
 KvStatus kv_drain_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
+/*
+ * In the midst of longer work: if a quarter of the ring is taken, it is
+ * written, and not synced.  Writers would have to wait for that work.
+ */
+KvStatus kv_relieve_ring(KvDb *db, KvError *err) KV_MUST_CHECK;
 /* Names the host's position in an idle WAL, if it moved by min_advance. */
 KvStatus kv_mark_log_position(KvDb *db, uint64_t min_advance,
 							  KvError *err) KV_MUST_CHECK;

@@ -243,6 +243,21 @@ kv_drain_ring(KvDb *db, KvError *err)
 }
 
 KvStatus
+kv_relieve_ring(KvDb *db, KvError *err)
+{
+	KvEnv *env = db->env;
+	const KvRing *ring = kv_ring_at(db);
+	KvStatus st;
+
+	if (kv_ring_inserted(ring) - kv_ring_written(ring) < kv_ring_size(ring) / 4)
+		return KV_OK;
+	env->ops->lock(env, KV_LOCK_WAL_IO, true);
+	st = drain_locked(db, false, err);
+	env->ops->unlock(env, KV_LOCK_WAL_IO);
+	return st;
+}
+
+KvStatus
 kv_sync_log(KvDb *db, KvError *err)
 {
 	return kv_drain_ring(db, err);

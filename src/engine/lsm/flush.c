@@ -12,6 +12,8 @@
 
 #define MAX_DOUBTS 256 /* transactions in doubt that one file may name */
 
+#define RELIEVE_EVERY 4096 /* entries; the ring holds far more */
+
 typedef struct Flush
 {
 	KvDb *db;
@@ -97,8 +99,9 @@ flush_entry(Flush *f, const KvEntry *entry, KvError *err)
 	return kv_sst_builder_add(f->out.builder, &e, err);
 }
 
+/* next: the memtable after it, or NULL in recovery, when nobody writes */
 static KvStatus
-write_entries(Flush *f, uint32_t slot, KvError *err)
+write_entries(Flush *f, uint32_t slot, const KvVersionMem *next, KvError *err)
 {
 	KvDb *db = f->db;
 	KvMem *mem = kv_mem_at(db, slot);
@@ -111,7 +114,12 @@ write_entries(Flush *f, uint32_t slot, KvError *err)
 		return kv_fail(err, st, "out of memory");
 	it->err = err;
 	for (it->ops->first(it); it->valid && st == KV_OK; it->ops->next(it), n++)
-		st = flush_entry(f, &it->entry, err);
+	{
+		if (next != NULL && n % RELIEVE_EVERY == 0)
+			st = kv_relieve_ring(db, err);
+		if (st == KV_OK)
+			st = flush_entry(f, &it->entry, err);
+	}
 	if (st == KV_OK)
 		st = it->status;
 	/* entries carry checks, but a damaged node could hide some of them */
@@ -186,7 +194,7 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 		st = kv_file_slot_reserve(db, &file_slot, err);
 	if (st != KV_OK)
 		return st;
-	st = write_entries(&f, slot, err);
+	st = write_entries(&f, slot, next, err);
 	if (st == KV_OK && f.open)
 		st = kv_table_out_finish(db, &f.out, &meta, err);
 	else if (f.open)
