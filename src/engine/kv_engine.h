@@ -397,6 +397,19 @@ KvStatus kv_get(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 KvStatus kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key,
 					   KvValue *value, bool *found, KvError *err) KV_MUST_CHECK;
 
+/*
+ * kv_get of n keys, in any order and with repetitions: several times as fast
+ * as one by one, because the memory for many keys is waited for at once.
+ * Calls fn for keys[i] once, if a live version is seen, and not otherwise;
+ * i is in no order.  The entry's slices are valid during the call; fn must
+ * not throw and not call the engine; a status other than KV_OK ends the whole
+ * with that status.
+ */
+typedef KvStatus (*KvMultiGetFn)(void *arg, uint32_t i, const KvEntry *entry);
+KvStatus kv_multi_get(KvDb *db, const KvReadView *view, const KvSlice *keys,
+					  uint32_t n, KvMultiGetFn fn, void *arg,
+					  KvError *err) KV_MUST_CHECK;
+
 typedef struct KvScan KvScan;
 
 /*

@@ -242,6 +242,46 @@ KV_TEST(counters_tell_what_happened)
 	free(f.area);
 }
 
+KV_TEST(an_offer_takes_nothing_away)
+{
+	PosixEnv *penv = posix_env_open_temp();
+	Fixture f = set_up(&penv->env, 16);
+	char block[FRAME];
+	uint64_t gone[] = {2, 7};
+	uint32_t i, there = 0, pin;
+	KvCacheStats stats;
+
+	for (i = 0; i < 10; i++)
+	{
+		KV_CHECK(insert(&f, 1, i, false, &pin));
+		kv_cache_unpin(&f.cache, pin);
+	}
+	for (i = 0; i < 100; i++)
+		kv_cache_offer(&f.cache, 2, i, block, fill(block, 2, i), i % 2 == 0);
+	for (i = 0; i < 10; i++)
+		KV_CHECK(find(&f, 1, i));
+	for (i = 0; i < 100; i++)
+		there += find(&f, 2, i);
+	KV_CHECK_EQ(there, 6);
+	/* what is forgotten makes room, but not under a pin */
+	KV_CHECK(insert(&f, 2, 0, false, &pin));
+	kv_cache_forget(&f.cache, gone, 2);
+	KV_CHECK(find(&f, 2, 0));
+	kv_cache_unpin(&f.cache, pin);
+	for (i = 0; i < 10; i++)
+		KV_CHECK(find(&f, 1, i));
+	for (i = 0; i < 100; i++)
+		kv_cache_offer(&f.cache, 3, i, block, fill(block, 3, i), false);
+	for (i = there = 0; i < 100; i++)
+		there += find(&f, 3, i);
+	KV_CHECK_EQ(there, 5);
+	kv_cache_stats(&f.cache, &stats);
+	KV_CHECK_EQ(stats.evictions, 0);
+	free(f.area);
+	posix_env_remove(penv);
+	posix_env_close(penv);
+}
+
 /* ---- threads ---- */
 
 typedef struct Worker
@@ -266,9 +306,11 @@ static void *
 work(void *arg)
 {
 	Worker *w = arg;
+	KvCache cache; /* as each process has its own */
 	KvRand r;
 	char block[FRAME];
 
+	kv_cache_attach(&cache, w->f->cache.env, w->f->area);
 	kv_rand_init(&r, w->seed);
 	while (now_ms() < w->end_ms && kv_test_failures() == 0)
 	{
@@ -280,20 +322,27 @@ work(void *arg)
 		int spins;
 
 		w->tries++;
-		if (kv_cache_find(&w->f->cache, file_no, offset, &data, &len, &pin))
+		/* what is written, and files that go away, beside the readers */
+		if (w->tries % 50 == 0)
+			kv_cache_forget(&cache, &file_no, 1);
+		if (w->tries % 7 == 0)
+			kv_cache_offer(&cache, file_no, offset, block,
+						   fill(block, file_no, offset), offset % 5 == 0);
+		if (kv_cache_find(&cache, file_no, offset, &data, &len, &pin))
 			w->hits++;
 		else
 		{
 			len = fill(block, file_no, offset);
-			if (!kv_cache_insert(&w->f->cache, file_no, offset, block, len,
+			if (!kv_cache_insert(&cache, file_no, offset, block, len,
 								 offset % 5 == 0, &data, &pin))
 				continue;
 		}
 		/* while it is pinned it does not change */
 		for (spins = 0; spins < 3; spins++)
 			KV_CHECK(is_filled(data, len, file_no, offset));
-		kv_cache_unpin(&w->f->cache, pin);
+		kv_cache_unpin(&cache, pin);
 	}
+	kv_cache_count(&cache);
 	return NULL;
 }
 

@@ -3,26 +3,216 @@
  * get.c - point reads.
  *
  * Sources are asked newest first: memtables and L0 files merged by csn, then
- * one file of each deeper level.  The first visible version decides.  Any
- * process; takes no lock but those of the block cache.
+ * one file of each deeper level.  The first visible version decides.  Filters
+ * of several files are fetched at once.  Any process; takes no lock but those
+ * of the block cache.
  */
-#include "engine/lsm/db_internal.h"
+#include "engine/lsm/get_internal.h"
 
-typedef struct GetState
+/* ---- one key in one source */
+
+static bool
+visit(void *arg, const KvEntry *e)
 {
-	KvDb *db;
-	const KvReadView *view;
-	KvValue *value;
-	KvSource source;
-	bool met;	/* a version of the key, in the file at hand */
-	bool done;	/* a visible version was met */
-	bool found; /* and it is live */
-	KvStatus status;
-} GetState;
+	KvGet *g = arg;
+	KvVerdict verdict;
+
+	g->met = true;
+	g->status = kv_judge(g->db, g->view, e, g->source, &verdict);
+	if (g->status != KV_OK)
+		return true;
+	if (verdict == KV_HIDDEN)
+		return false;
+	g->done = true;
+	g->found = verdict == KV_SEEN_LIVE;
+	if (g->found)
+		g->status = g->take(g->arg, e);
+	return true;
+}
+
+KvStatus
+kv_get_start(KvGet *g, uint32_t slot, KvGetProbe *p, KvError *err)
+{
+	KvStatus st;
+
+	KV_ASSERT(slot < g->db->shared->config.max_files);
+	p->file = kv_file_at(g->db, slot);
+	p->probe.absent = true;
+	st = kv_table_open(g->db, slot, &p->sst, err);
+	if (st != KV_OK)
+		return st;
+	return kv_sst_probe_start(p->sst, g->key, g->hash, &p->probe, err);
+}
+
+KvStatus
+kv_get_filter(KvGet *g, KvGetProbe *p, KvError *err)
+{
+	if (p->probe.absent)
+		return KV_OK;
+	return kv_sst_probe_filter(p->sst, g->key, &p->probe, &g->db->sst_stats,
+							   err);
+}
+
+KvStatus
+kv_get_index(KvGet *g, KvGetProbe *p, KvError *err)
+{
+	if (p->probe.absent)
+		return KV_OK;
+	return kv_sst_probe_index(p->sst, g->key, &p->probe, &g->db->sst_stats,
+							  err);
+}
+
+KvStatus
+kv_get_visit(KvGet *g, KvGetProbe *p, KvError *err)
+{
+	KvStatus st;
+
+	if (p->probe.absent)
+		return KV_OK;
+	g->source = kv_file_source(&p->file->meta);
+	g->met = false;
+	st = kv_sst_probe_visit(p->sst, g->key, &p->probe, visit, g,
+							&g->db->sst_stats, err);
+	/* one in a hundred of the files asked, so a shared counter is cheap */
+	if (!g->met)
+		atomic_fetch_add_explicit(&p->file->fruitless, 1, memory_order_relaxed);
+	return st == KV_OK ? g->status : st;
+}
+
+KvStatus
+kv_get_from_mem(KvGet *g, const KvVersionMem *mem)
+{
+	KvStatus st;
+
+	g->source = KV_FROM_MEM;
+	st = kv_mem_get(kv_mem_at(g->db, mem->slot), mem->generation, g->key,
+					visit, g);
+	return st == KV_OK ? g->status : st;
+}
+
+uint32_t
+kv_get_candidate(KvDb *db, const KvVersion *v, int level, KvSlice key)
+{
+	uint32_t lo = v->level_start[level], hi = v->level_start[level + 1];
+
+	KV_ASSERT(level > 0 && level < KV_LEVELS && lo <= hi);
+	while (lo < hi)
+	{
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (kv_key_after_file(key, &kv_file_at(db, v->files[mid])->meta))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* ---- one key in all of them */
+
+/* So many files are looked at together. */
+#define TOGETHER 8
+
+/* The place in the order of sources. */
+typedef struct Walk
+{
+	const KvVersion *v;
+	uint32_t mem;  /* the next one */
+	uint32_t file; /* in its level */
+	int level;
+} Walk;
+
+/*
+ * The next file that may hold the key; false: a memtable is next, or nothing
+ * is left.
+ */
+static bool
+next_file(KvGet *g, Walk *w, uint32_t *slot)
+{
+	const KvVersion *v = w->v;
+
+	while (w->level < KV_LEVELS)
+	{
+		const KvFileMeta *meta;
+
+		if (w->level == 0 && kv_mem_is_next(g->db, v, w->mem, w->file))
+			return false;
+		if (w->file == v->level_start[w->level + 1])
+		{
+			if (++w->level < KV_LEVELS)
+				w->file = kv_get_candidate(g->db, v, w->level, g->key);
+			continue;
+		}
+		*slot = v->files[w->file++];
+		meta = &kv_file_at(g->db, *slot)->meta;
+		if (!kv_key_before_file(g->key, meta))
+		{
+			if (w->level > 0 || !kv_key_after_file(g->key, meta))
+				return true;
+		}
+		else if (w->level > 0)
+			w->file = v->level_start[w->level + 1];
+	}
+	return false;
+}
+
+/* Files up to the next memtable, TOGETHER at most. */
+static KvStatus
+ask_files(KvGet *g, Walk *w, KvError *err)
+{
+	KvGetProbe probes[TOGETHER];
+	uint32_t slot, i, n = 0;
+	KvStatus st = KV_OK;
+
+	while (st == KV_OK && n < TOGETHER && next_file(g, w, &slot))
+		st = kv_get_start(g, slot, &probes[n++], err);
+	/* the filters of many files at once; of one it is not worth it */
+	for (i = 0; st == KV_OK && n > 1 && i < n; i++)
+		kv_sst_probe_frame(probes[i].sst, &probes[i].probe);
+	for (i = 0; st == KV_OK && n > 1 && i < n; i++)
+		kv_sst_probe_data(probes[i].sst, &probes[i].probe);
+	for (i = 0; st == KV_OK && !g->done && i < n; i++)
+	{
+		st = kv_get_filter(g, &probes[i], err);
+		if (st == KV_OK)
+			st = kv_get_index(g, &probes[i], err);
+		if (st == KV_OK)
+			st = kv_get_visit(g, &probes[i], err);
+	}
+	return st;
+}
 
 static KvStatus
-copy_value(KvEnv *env, KvValue *value, const KvEntry *e)
+ask_version(KvGet *g, const KvVersion *v, KvError *err)
 {
+	Walk w = {v, 0, v->level_start[0], 0};
+	KvStatus st = KV_OK;
+
+	while (st == KV_OK && !g->done && w.level < KV_LEVELS)
+	{
+		if (w.level == 0 && kv_mem_is_next(g->db, v, w.mem, w.file))
+			st = kv_get_from_mem(g, &v->mem[w.mem++]);
+		else
+			st = ask_files(g, &w, err);
+	}
+	return st;
+}
+
+/* ---- values */
+
+typedef struct Copy
+{
+	KvEnv *env;
+	KvValue *value;
+} Copy;
+
+static KvStatus
+copy_value(void *arg, const KvEntry *e)
+{
+	Copy *copy = arg;
+	KvEnv *env = copy->env;
+	KvValue *value = copy->value;
+
 	if (value->cap < e->value.len || value->data == NULL)
 	{
 		size_t cap = e->value.len < 64 ? 64 : e->value.len;
@@ -43,126 +233,17 @@ copy_value(KvEnv *env, KvValue *value, const KvEntry *e)
 	return KV_OK;
 }
 
-static bool
-visit(void *arg, const KvEntry *e)
-{
-	GetState *g = arg;
-	KvVerdict verdict;
-
-	g->met = true;
-	g->status = kv_judge(g->db, g->view, e, g->source, &verdict);
-	if (g->status != KV_OK)
-		return true;
-	if (verdict == KV_HIDDEN)
-		return false;
-	g->done = true;
-	g->found = verdict == KV_SEEN_LIVE;
-	if (g->found)
-		g->status = copy_value(g->db->env, g->value, e);
-	return true;
-}
-
-static KvStatus
-ask_file(GetState *g, uint32_t slot, KvSlice key, uint64_t hash, KvError *err)
-{
-	KvFileSlot *file = kv_file_at(g->db, slot);
-	const KvFileMeta *meta = &file->meta;
-	const uint64_t *negatives = &g->db->sst_stats.filter_negatives;
-	uint64_t before = *negatives;
-	KvSst *sst;
-	KvStatus st;
-
-	KV_ASSERT(slot < g->db->shared->config.max_files);
-	if (kv_key_before_file(key, meta) || kv_key_after_file(key, meta))
-		return KV_OK;
-	st = kv_table_open(g->db, slot, &sst, err);
-	if (st != KV_OK)
-		return st;
-	g->source = kv_file_source(meta);
-	g->met = false;
-	st = kv_sst_get(sst, key, hash, visit, g, &g->db->sst_stats, err);
-	/* one in a hundred of the files asked, so a shared counter is cheap */
-	if (!g->met && *negatives == before)
-		atomic_fetch_add_explicit(&file->fruitless, 1, memory_order_relaxed);
-	return st == KV_OK ? g->status : st;
-}
-
-/* Memtables and L0, newest first; both lists are sorted that way. */
-static KvStatus
-ask_newest(GetState *g, const KvVersion *v, KvSlice key, uint64_t hash,
-		   KvError *err)
-{
-	uint32_t m = 0, f = v->level_start[0];
-	KvStatus st;
-
-	while (!g->done && (m < v->n_mem || f < v->level_start[1]))
-	{
-		if (m < v->n_mem && (f == v->level_start[1] ||
-							 kv_file_at(g->db, v->files[f])->meta.max_csn <=
-								 v->mem[m].start_csn))
-		{
-			g->source = KV_FROM_MEM;
-			st = kv_mem_get(kv_mem_at(g->db, v->mem[m].slot),
-							v->mem[m].generation, key, visit, g);
-			if (st == KV_OK)
-				st = g->status;
-			m++;
-		}
-		else
-			st = ask_file(g, v->files[f++], key, hash, err);
-		if (st != KV_OK)
-			return st;
-	}
-	return KV_OK;
-}
-
-/*
- * The first file of a sorted level that key is not after.  Cut bounds may
- * tie, so the caller looks at its successors while they may hold the key.
- */
-static uint32_t
-first_candidate(KvDb *db, const KvVersion *v, int level, KvSlice key)
-{
-	uint32_t lo = v->level_start[level], hi = v->level_start[level + 1];
-
-	KV_ASSERT(level > 0 && level < KV_LEVELS && lo <= hi);
-	while (lo < hi)
-	{
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (kv_key_after_file(key, &kv_file_at(db, v->files[mid])->meta))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static KvStatus
-ask_version(GetState *g, const KvVersion *v, KvSlice key, KvError *err)
-{
-	uint64_t hash = kv_key_hash(key);
-	KvStatus st = ask_newest(g, v, key, hash, err);
-	int level;
-
-	for (level = 1; st == KV_OK && !g->done && level < KV_LEVELS; level++)
-	{
-		uint32_t f = first_candidate(g->db, v, level, key);
-
-		for (; st == KV_OK && !g->done && f < v->level_start[level + 1]; f++)
-		{
-			if (kv_key_before_file(key, &kv_file_at(g->db, v->files[f])->meta))
-				break;
-			st = ask_file(g, v->files[f], key, hash, err);
-		}
-	}
-	return st;
-}
-
 KvStatus
 kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 			  bool *found, KvError *err)
 {
+	Copy copy = {db->env, value};
+	KvGet start = {.db = db,
+				   .view = view,
+				   .key = key,
+				   .hash = kv_key_hash(key),
+				   .take = copy_value,
+				   .arg = &copy};
 	KvStatus st;
 
 	if (kv_mode(db) != KV_MODE_NORMAL && kv_mode(db) != KV_MODE_READONLY)
@@ -170,10 +251,9 @@ kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 	kv_table_sweep(db);
 	for (;;)
 	{
-		GetState g = {.db = db, .view = view, .value = value};
-		const KvVersion *v = kv_version_acquire(db);
+		KvGet g = start;
 
-		st = ask_version(&g, v, key, err);
+		st = ask_version(&g, kv_version_acquire(db), err);
 		kv_version_release(db);
 		if (st == KV_RETRY)
 		{

@@ -36,14 +36,15 @@ remove_tables(KvDb *db, uint32_t *removed, KvError *err)
 	KvEnv *env = db->env;
 	uint64_t oldest = KV_BUG(files_removed_under_scans) ? UINT64_MAX
 														: kv_oldest_reader(db);
-	uint32_t i;
+	uint64_t gone[KV_REMOVALS_A_STEP];
+	uint32_t i, n_gone = 0;
 	char name[KV_NAME_MAX];
+	KvStatus st = KV_OK;
 
 	kv_table_sweep(db);
 	for (i = 0; i < db->shared->config.max_files; i++)
 	{
 		KvFileSlot *f = kv_file_at(db, i);
-		KvStatus st;
 
 		if (*removed >= KV_REMOVALS_A_STEP)
 			break;
@@ -58,13 +59,17 @@ remove_tables(KvDb *db, uint32_t *removed, KvError *err)
 			KV_ASSERT(f->meta.file_no != 0);
 			kv_file_name(name, KV_NAME_SST, f->meta.file_no);
 			st = env->ops->unlink(env, name, err);
-			if (st != KV_OK && st != KV_NOT_FOUND)
-				return st;
+			if (st == KV_NOT_FOUND)
+				st = KV_OK;
+			if (st != KV_OK)
+				break;
+			gone[n_gone++] = f->meta.file_no;
 			(*removed)++;
 		}
 		kv_file_slot_release(db, i);
 	}
-	return KV_OK;
+	kv_cache_forget(&db->cache, gone, n_gone);
+	return st;
 }
 
 typedef struct Sweep

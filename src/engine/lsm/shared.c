@@ -170,6 +170,7 @@ kv_detach(KvDb *db)
 	kv_compact_abandon(db);
 	kv_scans_close_all(db);
 	kv_table_close_all(db);
+	kv_cache_count(&db->cache);
 	if (db->wal != NULL)
 		kv_wal_close(db->wal);
 	if (db->manifest != NULL)

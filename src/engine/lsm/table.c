@@ -120,7 +120,7 @@ kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
 {
 	KvEnv *env = db->env;
 	const KvConfig *c = &db->shared->config;
-	KvSstOptions options = {c->block_bytes, 0, 10, c->lz4};
+	KvSstOptions options = {c->block_bytes, 0, 10, c->lz4, &db->cache};
 	KvCacheStats cache;
 	char name[KV_NAME_MAX];
 	KvStatus st;
@@ -222,6 +222,7 @@ kv_table_out_abort(KvDb *db, KvTableOut *out)
 		env->ops->close(env, out->file);
 		kv_file_name(name, KV_NAME_TEMP, out->file_no);
 		(void) env->ops->unlink(env, name, &ignored);
+		kv_cache_forget(&db->cache, &out->file_no, 1);
 	}
 	out->builder = NULL;
 	out->file = NULL;

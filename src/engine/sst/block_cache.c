@@ -13,9 +13,9 @@
  *
  * Who may do what:
  *
- * - chains (bucket heads, next), clock hand, usage going down: only with the
- *   partition's lock held exclusively.  They are atomics because finders
- *   read them without it.
+ * - chains (bucket heads, next), clock hand, free frames, usage going down:
+ *   only with the partition's lock held exclusively.  Chains are atomics
+ *   because finders read them without it.
  * - file_no, offset, len and the frame's bytes: only by whoever claimed the
  *   frame, that is, changed its state from "no pins" to CLAIMED under the
  *   lock, and only until he sets VALID.
@@ -44,9 +44,10 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are in shared memory");
 #define ALIGN		 64
 #define PAGE		 4096
 #define MIN_PER_PART 16
-#define MAX_STEPS	 64 /* of a finder in one chain */
-#define MAX_SWEEPS	 16 /* twice what a frame survives without hits */
-#define NO_FRAME	 0	/* links are frame number + 1 */
+#define MAX_STEPS	 64	  /* of a finder in one chain */
+#define COUNT_EVERY	 1024 /* lookups of a process, until it adds them up */
+#define MAX_SWEEPS	 16	  /* twice what a frame survives without hits */
+#define NO_FRAME	 0	  /* links are frame number + 1 */
 
 /* The state of a frame. */
 #define PINS	0x000fffffu
@@ -72,13 +73,14 @@ typedef struct PartShared
 	uint32_t count;
 	uint32_t first_bucket;
 	uint32_t bucket_mask;
-	uint32_t hand;		   /* under the lock */
-	char pad1[ALIGN - 20]; /* what finders write is on a line of its own */
-	_Atomic uint64_t hits;
-	_Atomic uint64_t misses;
+	/* under the lock */
+	uint32_t hand;
+	uint32_t unused;	   /* frames from it on have never been used */
+	uint32_t free_link;	   /* those that were given back, linked by next */
+	char pad1[ALIGN - 28]; /* what is written often is on a line of its own */
 	_Atomic uint64_t evictions;
 	_Atomic uint64_t oversize;
-	char pad2[ALIGN - 32];
+	char pad2[ALIGN - 16];
 } PartShared;
 _Static_assert(sizeof(PartShared) == 2 * ALIGN, "no padding of its own");
 
@@ -89,6 +91,9 @@ struct KvCacheShared
 	uint32_t frame_bytes;
 	uint32_t parts;
 	uint64_t parts_off, buckets_off, descs_off, data_off;
+	char pad[ALIGN]; /* what is above is read by every finder */
+	/* each process adds its own now and then: kv_cache_count */
+	_Atomic uint64_t hits, misses;
 };
 
 /* ---- layout ---- */
@@ -217,6 +222,7 @@ kv_cache_init(void *area, size_t bytes, uint32_t frame_bytes)
 void
 kv_cache_attach(KvCache *cache, KvEnv *env, void *area)
 {
+	memset(cache, 0, sizeof(*cache));
 	cache->env = env;
 	cache->shared = area;
 }
@@ -311,44 +317,107 @@ kv_cache_find(KvCache *cache, uint64_t file_no, uint64_t offset,
 			*data = data_at(s, link - 1);
 			*len = atomic_load_explicit(&f->len, memory_order_relaxed);
 			*pin = link - 1;
-			(void) atomic_fetch_add_explicit(&place.part->hits, 1,
-											 memory_order_relaxed);
+			if (++cache->hits >= COUNT_EVERY)
+				kv_cache_count(cache);
 			return true;
 		}
 		link = atomic_load_explicit(&f->next, memory_order_acquire);
 	}
-	(void) atomic_fetch_add_explicit(&place.part->misses, 1,
-									 memory_order_relaxed);
+	if (++cache->misses >= COUNT_EVERY)
+		kv_cache_count(cache);
 	return false;
 }
 
 void
-kv_cache_prefetch(KvCache *cache, uint64_t file_no, uint64_t offset,
-				  uint32_t bytes)
+kv_cache_count(KvCache *cache)
 {
 	KvCacheShared *s = cache->shared;
-	uint32_t link;
-	int steps;
+
+	if (s->frames > 0)
+	{
+		(void) atomic_fetch_add_explicit(&s->hits, cache->hits,
+										 memory_order_relaxed);
+		(void) atomic_fetch_add_explicit(&s->misses, cache->misses,
+										 memory_order_relaxed);
+	}
+	cache->hits = cache->misses = 0;
+}
+
+/* Any part of the frame: what it holds may change meanwhile. */
+static void
+prefetch_part(const KvCacheShared *s, const char *data, int64_t from,
+			  int64_t end)
+{
+	if (from < 0)
+		from = 0;
+	if (end > (int64_t) s->frame_bytes)
+		end = s->frame_bytes;
+	for (from &= ~(int64_t) 63; from < end; from += 64)
+		__builtin_prefetch(data + from);
+}
+
+void
+kv_cache_seek_start(KvCache *cache, uint64_t file_no, uint64_t offset,
+					KvCacheSeek *seek)
+{
+	KvCacheShared *s = cache->shared;
+
+	seek->file_no = file_no;
+	seek->offset = offset;
+	seek->link = NO_FRAME;
+	if (s->frames == 0)
+		return;
+	seek->bucket = place_of(s, file_no, offset).bucket;
+	__builtin_prefetch(bucket_at(s, seek->bucket));
+}
+
+void
+kv_cache_seek_frame(KvCache *cache, KvCacheSeek *seek)
+{
+	KvCacheShared *s = cache->shared;
 
 	if (s->frames == 0)
 		return;
-	link = atomic_load_explicit(bucket_at(s,
-										  place_of(s, file_no, offset).bucket),
-								memory_order_acquire);
+	seek->link = atomic_load_explicit(bucket_at(s, seek->bucket),
+									  memory_order_acquire);
+	if (seek->link != NO_FRAME)
+		__builtin_prefetch(frame_at(s, seek->link - 1));
+}
+
+void
+kv_cache_seek_data(KvCache *cache, const KvCacheSeek *seek, int64_t from,
+				   uint32_t len)
+{
+	KvCacheShared *s = cache->shared;
+	uint32_t link = seek->link;
+	int steps;
+
 	for (steps = 0; link != NO_FRAME && steps < MAX_STEPS; steps++)
 	{
 		FrameShared *f = frame_at(s, link - 1);
-		const char *data = data_at(s, link - 1);
-		uint32_t i;
 
-		if (is_block(f, file_no, offset))
+		if (is_block(f, seek->file_no, seek->offset))
 		{
-			for (i = 0; i < bytes && i < s->frame_bytes; i += 64)
-				__builtin_prefetch(data + i);
+			if (from < 0)
+				from += atomic_load_explicit(&f->len, memory_order_relaxed);
+			/* a sorted block is opened at its first key */
+			__builtin_prefetch(data_at(s, link - 1));
+			prefetch_part(s, data_at(s, link - 1), from, from + len);
 			return;
 		}
 		link = atomic_load_explicit(&f->next, memory_order_acquire);
 	}
+}
+
+void
+kv_cache_prefetch(KvCache *cache, uint64_t file_no, uint64_t offset,
+				  int64_t from, uint32_t len)
+{
+	KvCacheSeek seek;
+
+	kv_cache_seek_start(cache, file_no, offset, &seek);
+	kv_cache_seek_frame(cache, &seek);
+	kv_cache_seek_data(cache, &seek, from, len);
 }
 
 void
@@ -443,6 +512,31 @@ sweep_locked(KvCache *cache, const Place *place, uint32_t frame, bool *pinned)
 	return true;
 }
 
+/*
+ * A frame that holds nothing, claimed, or UINT32_MAX.  Finders may have pins
+ * on one that was given back, for a moment, so the state is changed by adding.
+ */
+static uint32_t
+claim_free_locked(KvCache *cache, const Place *place)
+{
+	KvCacheShared *s = cache->shared;
+	PartShared *part = place->part;
+	uint32_t frame = part->free_link - 1;
+
+	assert_locked(cache, place->part_no);
+	if (part->unused < part->count)
+		frame = part->first + part->unused++;
+	else if (part->free_link != NO_FRAME)
+		part->free_link = atomic_load_explicit(&frame_at(s, frame)->next,
+											   memory_order_relaxed);
+	else
+		return UINT32_MAX;
+	/* acquire: pairs with unpin, as in sweep_locked */
+	(void) atomic_fetch_add_explicit(&frame_at(s, frame)->state, CLAIMED,
+									 memory_order_acquire);
+	return frame;
+}
+
 /* A claimed frame, or UINT32_MAX if all are pinned. */
 static uint32_t
 claim_locked(KvCache *cache, const Place *place)
@@ -450,7 +544,10 @@ claim_locked(KvCache *cache, const Place *place)
 	PartShared *part = place->part;
 	uint64_t left = (uint64_t) part->count * MAX_SWEEPS;
 	uint32_t in_use = 0; /* in a row */
+	uint32_t free_frame = claim_free_locked(cache, place);
 
+	if (free_frame != UINT32_MAX)
+		return free_frame;
 	while (in_use < part->count && left-- > 0)
 	{
 		uint32_t frame = part->first + part->hand;
@@ -489,6 +586,48 @@ publish_locked(KvCache *cache, const Place *place, uint32_t frame, bool keep)
 	atomic_store_explicit(head, frame + 1, memory_order_release);
 }
 
+/* The frame goes back: nothing is in it. */
+static void
+give_back_locked(KvCache *cache, const Place *place, uint32_t frame)
+{
+	FrameShared *f = frame_at(cache->shared, frame);
+
+	assert_locked(cache, place->part_no);
+	atomic_store_explicit(&f->file_no, 0, memory_order_relaxed);
+	atomic_store_explicit(&f->next, place->part->free_link,
+						  memory_order_relaxed);
+	place->part->free_link = frame + 1;
+	(void) atomic_fetch_sub_explicit(&f->state, CLAIMED, memory_order_release);
+}
+
+/*
+ * Fills a claimed frame, for which no lock is needed, and publishes it unless
+ * somebody was faster.  The frame with the block, pinned.
+ */
+static uint32_t
+fill_frame(KvCache *cache, const Place *place, uint32_t frame, uint64_t file_no,
+		   uint64_t offset, const char *block, uint32_t len, bool keep)
+{
+	KvCacheShared *s = cache->shared;
+	KvEnv *env = cache->env;
+	int lock_id = KV_LOCK_CACHE + (int) place->part_no;
+	FrameShared *f = frame_at(s, frame);
+	uint32_t other;
+
+	atomic_store_explicit(&f->file_no, file_no, memory_order_relaxed);
+	atomic_store_explicit(&f->offset, offset, memory_order_relaxed);
+	atomic_store_explicit(&f->len, len, memory_order_relaxed);
+	memcpy(data_at(s, frame), block, len);
+	env->ops->lock(env, lock_id, true);
+	other = find_locked(cache, place, file_no, offset);
+	if (other == UINT32_MAX)
+		publish_locked(cache, place, frame, keep);
+	else
+		give_back_locked(cache, place, frame);
+	env->ops->unlock(env, lock_id);
+	return other == UINT32_MAX ? frame : other;
+}
+
 bool
 kv_cache_insert(KvCache *cache, uint64_t file_no, uint64_t offset,
 				const char *block, uint32_t len, bool keep, const char **data,
@@ -497,9 +636,8 @@ kv_cache_insert(KvCache *cache, uint64_t file_no, uint64_t offset,
 	KvCacheShared *s = cache->shared;
 	KvEnv *env = cache->env;
 	uint32_t frame;
-	uint32_t other;
+	uint32_t there;
 	int lock_id;
-	FrameShared *f;
 	Place place;
 
 	if (s->frames == 0)
@@ -513,39 +651,97 @@ kv_cache_insert(KvCache *cache, uint64_t file_no, uint64_t offset,
 	}
 	lock_id = KV_LOCK_CACHE + (int) place.part_no;
 	env->ops->lock(env, lock_id, true);
-	frame = find_locked(cache, &place, file_no, offset);
-	if (frame != UINT32_MAX)
-	{
-		env->ops->unlock(env, lock_id);
-		*data = data_at(s, frame);
-		*pin = frame;
-		return true;
-	}
-	frame = claim_locked(cache, &place);
+	there = find_locked(cache, &place, file_no, offset);
+	frame = there == UINT32_MAX ? claim_locked(cache, &place) : there;
 	env->ops->unlock(env, lock_id);
 	if (frame == UINT32_MAX)
 		return false;
-
-	/* The frame is ours alone; copying needs no lock. */
-	f = frame_at(s, frame);
-	atomic_store_explicit(&f->file_no, file_no, memory_order_relaxed);
-	atomic_store_explicit(&f->offset, offset, memory_order_relaxed);
-	atomic_store_explicit(&f->len, len, memory_order_relaxed);
-	memcpy(data_at(s, frame), block, len);
-
-	env->ops->lock(env, lock_id, true);
-	other = find_locked(cache, &place, file_no, offset);
-	if (other == UINT32_MAX)
-		publish_locked(cache, &place, frame, keep);
-	else /* somebody was faster: our frame is free again */
-		(void) atomic_fetch_sub_explicit(&f->state, CLAIMED,
-										 memory_order_release);
-	env->ops->unlock(env, lock_id);
-	if (other != UINT32_MAX)
-		frame = other;
+	if (there == UINT32_MAX)
+		frame = fill_frame(cache, &place, frame, file_no, offset, block, len,
+						   keep);
 	*data = data_at(s, frame);
 	*pin = frame;
 	return true;
+}
+
+void
+kv_cache_offer(KvCache *cache, uint64_t file_no, uint64_t offset,
+			   const char *block, uint32_t len, bool keep)
+{
+	KvCacheShared *s = cache->shared;
+	KvEnv *env = cache->env;
+	uint32_t frame;
+	int lock_id;
+	Place place;
+
+	if (s->frames == 0 || len > s->frame_bytes)
+		return;
+	place = place_of(s, file_no, offset);
+	lock_id = KV_LOCK_CACHE + (int) place.part_no;
+	env->ops->lock(env, lock_id, true);
+	frame = claim_free_locked(cache, &place);
+	env->ops->unlock(env, lock_id);
+	if (frame == UINT32_MAX)
+		return;
+	frame = fill_frame(cache, &place, frame, file_no, offset, block, len, keep);
+	unpin(frame_at(s, frame));
+}
+
+static bool
+is_one_of(uint64_t file_no, const uint64_t *file_nos, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		if (file_nos[i] == file_no)
+			return true;
+	return false;
+}
+
+/* Takes the frame out of its chain if nobody has a pin on it. */
+static void
+forget_locked(KvCache *cache, const Place *place, uint32_t frame)
+{
+	FrameShared *f = frame_at(cache->shared, frame);
+	uint32_t old = atomic_load_explicit(&f->state, memory_order_relaxed);
+
+	do
+	{
+		if ((old & VALID) == 0 || (old & (PINS | CLAIMED)) != 0)
+			return;
+		/* acquire: pairs with unpin, whose reads are then over */
+	} while (!atomic_compare_exchange_weak_explicit(&f->state, &old, CLAIMED,
+													memory_order_acquire,
+													memory_order_relaxed));
+	unlink_locked(cache, place, frame);
+	give_back_locked(cache, place, frame);
+}
+
+void
+kv_cache_forget(KvCache *cache, const uint64_t *file_nos, uint32_t n)
+{
+	KvCacheShared *s = cache->shared;
+	KvEnv *env = cache->env;
+	uint32_t i;
+	uint32_t j;
+
+	for (i = 0; s->frames > 0 && n > 0 && i < s->parts; i++)
+	{
+		Place place = {i, 0, part_at(s, i)};
+		int lock_id = KV_LOCK_CACHE + (int) i;
+
+		env->ops->lock(env, lock_id, true);
+		for (j = 0; j < place.part->unused; j++)
+		{
+			uint32_t frame = place.part->first + j;
+
+			if (is_one_of(atomic_load_explicit(&frame_at(s, frame)->file_no,
+											   memory_order_relaxed),
+						  file_nos, n))
+				forget_locked(cache, &place, frame);
+		}
+		env->ops->unlock(env, lock_id);
+	}
 }
 
 void
@@ -557,13 +753,14 @@ kv_cache_stats(const KvCache *cache, KvCacheStats *stats)
 	memset(stats, 0, sizeof(*stats));
 	stats->frames = s->frames;
 	stats->frame_bytes = s->frame_bytes;
+	stats->hits = cache->hits +
+				  atomic_load_explicit(&s->hits, memory_order_relaxed);
+	stats->misses = cache->misses +
+					atomic_load_explicit(&s->misses, memory_order_relaxed);
 	for (i = 0; i < s->parts && s->frames > 0; i++)
 	{
 		PartShared *part = part_at(s, i);
 
-		stats->hits += atomic_load_explicit(&part->hits, memory_order_relaxed);
-		stats->misses += atomic_load_explicit(&part->misses,
-											  memory_order_relaxed);
 		stats->evictions += atomic_load_explicit(&part->evictions,
 												 memory_order_relaxed);
 		stats->oversize += atomic_load_explicit(&part->oversize,

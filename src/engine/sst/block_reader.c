@@ -584,6 +584,23 @@ restarts_up_to(KvCursor *c, KvSlice key, uint64_t csn)
 	return lo;
 }
 
+const char *
+kv_cursor_seek_start(KvCursor *c, KvSlice key, uint64_t csn)
+{
+	uint32_t n;
+
+	c->status = KV_OK;
+	c->valid = false;
+	if (c->block.n_restarts == 0)
+		return NULL;
+	n = restarts_up_to(c, key, csn);
+	if (n == UINT32_MAX)
+		return NULL;
+	n = kv_load_u32(c->block.offsets + (n > 0 ? n - 1 : 0) * (size_t) 4);
+	return n < (size_t) (c->block.limit - c->block.data) ? c->block.data + n
+														 : NULL;
+}
+
 void
 kv_cursor_seek(KvCursor *c, KvSlice key, uint64_t csn)
 {

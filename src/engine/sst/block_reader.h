@@ -72,6 +72,11 @@ void kv_cursor_next(KvCursor *c); /* requires valid */
 void kv_cursor_prev(KvCursor *c); /* requires valid */
 /* to the first entry at or after (key, csn) */
 void kv_cursor_seek(KvCursor *c, KvSlice key, uint64_t csn);
+/*
+ * Where kv_cursor_seek will begin to decode, so that it can be fetched
+ * before; NULL: nowhere.  Moves the cursor.
+ */
+const char *kv_cursor_seek_start(KvCursor *c, KvSlice key, uint64_t csn);
 /* to the last entry at or before (key, csn), or to the first if none is */
 void kv_cursor_floor(KvCursor *c, KvSlice key, uint64_t csn);
 

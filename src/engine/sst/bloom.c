@@ -63,6 +63,15 @@ line_of(uint64_t hash, uint32_t lines)
 	return (size_t) (((hash >> 32) * lines) >> 32) * KV_BLOOM_LINE;
 }
 
+uint32_t
+kv_bloom_line_at(size_t len, uint64_t hash)
+{
+	if (len < KV_BLOOM_LINE + KV_BLOOM_TAIL)
+		return 0;
+	return (uint32_t) line_of(hash, (uint32_t) ((len - KV_BLOOM_TAIL) /
+												KV_BLOOM_LINE));
+}
+
 void
 kv_bloom_build(const uint64_t *hashes, size_t n, uint32_t bits_per_key,
 			   char *buf)

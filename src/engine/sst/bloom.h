@@ -30,4 +30,7 @@ void kv_bloom_build(const uint64_t *hashes, size_t n, uint32_t bits_per_key,
 /* false: the key is not in.  A filter that makes no sense says true. */
 bool kv_bloom_may_contain(const char *filter, size_t len, uint64_t hash);
 
+/* Where in a filter of len bytes the key's line is: to be fetched early. */
+uint32_t kv_bloom_line_at(size_t len, uint64_t hash);
+
 #endif /* KV_BLOOM_H */

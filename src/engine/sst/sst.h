@@ -21,6 +21,11 @@ typedef struct KvSstOptions
 	uint32_t frame_bytes; /* a block is cut before the entry that exceeds it */
 	uint32_t filter_bits; /* per key; 0: no filter */
 	bool lz4;			  /* when it saves at least 1/8 of a block */
+	/*
+	 * NULL, or blocks are offered to it as they are written: who reads the
+	 * table first finds in memory what was there before it was rewritten.
+	 */
+	KvCache *cache;
 } KvSstOptions;
 
 /* What the builder knows at the end; goes into the MANIFEST. */
@@ -94,6 +99,45 @@ typedef struct KvSstStats
  */
 KvStatus kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
 					void *arg, KvSstStats *stats, KvError *err) KV_MUST_CHECK;
+
+/*
+ * The same in steps, each of which begins to bring the memory nearer that the
+ * next one will look at.  With several keys or tables under way, one step of
+ * all before the next step of any, their cache misses overlap instead of
+ * following one another.  No step but the first is taken once absent is set.
+ */
+typedef struct KvSstProbe
+{
+	bool absent; /* the table does not have the key */
+	uint64_t hash;
+	uint64_t filter[2]; /* handles {offset, size}: filter partition, or 0 */
+	uint64_t index[2];	/* index partition */
+	uint64_t block[2];	/* data block */
+	/* the one of these that is looked at next, on its way from memory */
+	KvCacheSeek seek;
+	int64_t seek_from;
+	uint32_t seek_len;
+} KvSstProbe;
+
+/* Between two steps, twice over all probes (with one probe: not at all). */
+void kv_sst_probe_frame(KvSst *sst, KvSstProbe *probe);
+void kv_sst_probe_data(KvSst *sst, KvSstProbe *probe);
+
+/* Finds the filter partition. */
+KvStatus kv_sst_probe_start(KvSst *sst, KvSlice key, uint64_t key_hash,
+							KvSstProbe *probe, KvError *err) KV_MUST_CHECK;
+/* Asks the filter, finds the index partition. */
+KvStatus kv_sst_probe_filter(KvSst *sst, KvSlice key, KvSstProbe *probe,
+							 KvSstStats *stats, KvError *err) KV_MUST_CHECK;
+/* Finds the data block. */
+KvStatus kv_sst_probe_index(KvSst *sst, KvSlice key, KvSstProbe *probe,
+							KvSstStats *stats, KvError *err) KV_MUST_CHECK;
+/* Finds the place in it: worth its while with many keys; may be left out. */
+void kv_sst_probe_block(KvSst *sst, KvSlice key, const KvSstProbe *probe);
+/* Visits the versions. */
+KvStatus kv_sst_probe_visit(KvSst *sst, KvSlice key, const KvSstProbe *probe,
+							KvVersionFn fn, void *arg, KvSstStats *stats,
+							KvError *err) KV_MUST_CHECK;
 
 /*
  * readahead: bytes to read at once when blocks are read in order (0: one

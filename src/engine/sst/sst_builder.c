@@ -173,6 +173,11 @@ write_block(KvSstBuilder *b, KvBlockKind kind, KvBuffer *payload,
 	handle->offset = offset;
 	handle->size = (uint64_t) (p - stored->data);
 	status = append(b, stored->data, (size_t) handle->size, err);
+	if (b->options.cache != NULL &&
+		(kind == KV_BLOCK_DATA || kind == KV_BLOCK_INDEX ||
+		 kind == KV_BLOCK_FILTER))
+		kv_cache_offer(b->options.cache, b->file_no, offset, payload->data,
+					   (uint32_t) raw, kind != KV_BLOCK_DATA);
 	shrink(b, &b->scratch);
 	return status;
 }

@@ -167,7 +167,7 @@ copy_cached(SstIter *it, KvBlockHandle h, KvStatus *status)
 	*status = copy_in(it, data, len, &it->data_mem);
 	kv_cache_unpin(sst->cache, pin);
 	/* the next one, most often, while this one is being gone through */
-	kv_cache_prefetch(sst->cache, sst->file_no, h.offset + h.size,
+	kv_cache_prefetch(sst->cache, sst->file_no, h.offset + h.size, 0,
 					  PREFETCH_BYTES);
 	return true;
 }

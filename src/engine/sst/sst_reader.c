@@ -179,17 +179,61 @@ kv_sst_close(KvSst *sst)
 
 /* ---- get ---- */
 
-/* *absent is set only when the filter of key's partition is sure. */
-static KvStatus
-ask_filter(KvSst *sst, KvSlice key, uint64_t key_hash, bool *absent,
-		   KvSstStats *stats, KvError *err)
+/*
+ * What a search looks at first: the tail of a block, and before it the arrays
+ * that it is searched by; of an index partition, 12 bytes for each block.
+ */
+#define DATA_TAIL  128
+#define INDEX_TAIL 1920
+/* Of the entries that are decoded one after the other, those that count. */
+#define ENTRY_BYTES 768
+
+/* The block will be looked at next, len bytes from from on first. */
+static void
+seek_block(KvSst *sst, KvSstProbe *probe, KvBlockHandle h, int64_t from,
+		   uint32_t len)
+{
+	probe->seek_from = from;
+	probe->seek_len = len;
+	if (sst->cache != NULL)
+		kv_cache_seek_start(sst->cache, sst->file_no, h.offset, &probe->seek);
+}
+
+void
+kv_sst_probe_frame(KvSst *sst, KvSstProbe *probe)
+{
+	if (sst->cache != NULL && !probe->absent)
+		kv_cache_seek_frame(sst->cache, &probe->seek);
+}
+
+void
+kv_sst_probe_data(KvSst *sst, KvSstProbe *probe)
+{
+	if (sst->cache != NULL && !probe->absent)
+		kv_cache_seek_data(sst->cache, &probe->seek, probe->seek_from,
+						   probe->seek_len);
+}
+
+static KvBlockHandle
+handle_of(const uint64_t pair[2])
+{
+	KvBlockHandle h = {pair[0], pair[1]};
+
+	return h;
+}
+
+KvStatus
+kv_sst_probe_start(KvSst *sst, KvSlice key, uint64_t key_hash,
+				   KvSstProbe *probe, KvError *err)
 {
 	KvBlockHandle h;
-	KvBlockRef ref;
 	KvStatus status;
 
-	*absent = false;
-	if (sst->footer.filter_dir.size == 0)
+	memset(probe, 0, sizeof(*probe));
+	probe->hash = key_hash;
+	probe->absent = kv_slice_compare(key, sst->props.smallest) < 0 ||
+					kv_slice_compare(key, sst->props.largest) > 0;
+	if (probe->absent || sst->footer.filter_dir.size == 0)
 		return KV_OK;
 	/* the partition in which the key's newest version would be */
 	kv_cursor_floor(&sst->filter_dir, key, UINT64_MAX);
@@ -199,26 +243,141 @@ ask_filter(KvSst *sst, KvSlice key, uint64_t key_hash, bool *absent,
 				   : kv_sst_bad_block(sst, sst->footer.filter_dir,
 									  sst->filter_dir.status, err);
 	status = kv_sst_handle_at(sst, &sst->filter_dir, &h, err);
-	if (status == KV_OK)
-		status = kv_sst_fetch(sst, h, KV_BLOCK_FILTER, KV_FETCH_CACHE, &ref,
-							  stats, err);
 	if (status != KV_OK)
 		return status;
-	*absent = !kv_bloom_may_contain(ref.data, ref.len, key_hash);
+	probe->filter[0] = h.offset;
+	probe->filter[1] = h.size;
+	seek_block(sst, probe, h,
+			   kv_bloom_line_at(h.size - KV_BLOCK_TRAILER, key_hash), 1);
+	return KV_OK;
+}
+
+/* probe->absent is set only when the filter of key's partition is sure. */
+static KvStatus
+ask_filter(KvSst *sst, KvSstProbe *probe, KvSstStats *stats, KvError *err)
+{
+	KvBlockRef ref;
+	KvStatus status;
+
+	if (probe->filter[1] == 0)
+		return KV_OK;
+	status = kv_sst_fetch(sst, handle_of(probe->filter), KV_BLOCK_FILTER,
+						  KV_FETCH_CACHE, &ref, stats, err);
+	if (status != KV_OK)
+		return status;
+	probe->absent = !kv_bloom_may_contain(ref.data, ref.len, probe->hash);
 	kv_sst_release(sst, &ref);
 	if (stats != NULL)
 	{
 		stats->filter_checks++;
-		stats->filter_negatives += *absent;
+		stats->filter_negatives += probe->absent;
 	}
 	return KV_OK;
+}
+
+KvStatus
+kv_sst_probe_filter(KvSst *sst, KvSlice key, KvSstProbe *probe,
+					KvSstStats *stats, KvError *err)
+{
+	KvBlockHandle h;
+	KvStatus status;
+
+	KV_ASSERT(!probe->absent);
+	status = ask_filter(sst, probe, stats, err);
+	if (status != KV_OK || probe->absent)
+		return status;
+	kv_cursor_floor(&sst->top, key, UINT64_MAX);
+	if (!sst->top.valid)
+	{
+		probe->absent = true;
+		return sst->top.status == KV_OK
+				   ? KV_OK
+				   : kv_sst_bad_block(sst, sst->footer.top, sst->top.status,
+									  err);
+	}
+	status = kv_sst_handle_at(sst, &sst->top, &h, err);
+	if (status != KV_OK)
+		return status;
+	probe->index[0] = h.offset;
+	probe->index[1] = h.size;
+	seek_block(sst, probe, h, -INDEX_TAIL, INDEX_TAIL);
+	return KV_OK;
+}
+
+KvStatus
+kv_sst_probe_index(KvSst *sst, KvSlice key, KvSstProbe *probe,
+				   KvSstStats *stats, KvError *err)
+{
+	KvBlockHandle at = handle_of(probe->index), h = {0, 0};
+	KvBlockRef ref;
+	KvStatus status;
+
+	KV_ASSERT(!probe->absent && at.size != 0);
+	status = kv_sst_open_block(sst, at, KV_BLOCK_INDEX, &ref, &sst->index,
+							   stats, err);
+	if (status != KV_OK)
+		return status;
+	kv_cursor_floor(&sst->index, key, UINT64_MAX);
+	if (sst->index.valid)
+		status = kv_sst_handle_at(sst, &sst->index, &h, err);
+	else
+		status = kv_sst_bad_block(sst, at,
+								  sst->index.status == KV_OK
+									  ? KV_CORRUPT
+									  : sst->index.status,
+								  err);
+	kv_sst_release(sst, &ref);
+	if (status != KV_OK)
+		return status;
+	probe->block[0] = h.offset;
+	probe->block[1] = h.size;
+	seek_block(sst, probe, h, -DATA_TAIL, DATA_TAIL);
+	return KV_OK;
+}
+
+void
+kv_sst_probe_block(KvSst *sst, KvSlice key, const KvSstProbe *probe)
+{
+	const char *data, *at;
+	uint32_t len, pin, i;
+
+	if (probe->absent || sst->cache == NULL ||
+		!kv_cache_find(sst->cache, sst->file_no, probe->block[0], &data, &len,
+					   &pin))
+		return;
+	if (kv_cursor_open(&sst->data, data, len))
+	{
+		at = kv_cursor_seek_start(&sst->data, key, UINT64_MAX);
+		for (i = 0; at != NULL && i < ENTRY_BYTES; i += 64)
+			__builtin_prefetch(at + i);
+	}
+	kv_cache_unpin(sst->cache, pin);
+}
+
+typedef struct Visit
+{
+	KvVersionFn fn;
+	void *arg;
+	uint64_t visited, skip; /* versions */
+} Visit;
+
+static bool
+visit(Visit *v, const KvEntry *entry)
+{
+	if (v->skip > 0)
+	{
+		v->skip--;
+		return false;
+	}
+	v->visited++;
+	return v->fn(v->arg, entry);
 }
 
 /* Visits versions of key in the block under sst->data; *more: its end was
  * reached, so the next block may go on with the key. */
 static KvStatus
 visit_block(KvSst *sst, KvBlockHandle h, KvSlice key, bool first_block,
-			KvVersionFn fn, void *arg, bool *more, KvError *err)
+			Visit *v, bool *more, KvError *err)
 {
 	KvCursor *c = &sst->data;
 
@@ -229,7 +388,7 @@ visit_block(KvSst *sst, KvBlockHandle h, KvSlice key, bool first_block,
 	*more = false;
 	while (c->valid)
 	{
-		if (!kv_slice_equal(c->entry->key, key) || fn(arg, c->entry))
+		if (!kv_slice_equal(c->entry->key, key) || visit(v, c->entry))
 			return KV_OK;
 		kv_cursor_next(c);
 	}
@@ -243,8 +402,7 @@ visit_block(KvSst *sst, KvBlockHandle h, KvSlice key, bool first_block,
  */
 static KvStatus
 visit_partition(KvSst *sst, KvBlockHandle at, KvSlice key, bool *first_block,
-				KvVersionFn fn, void *arg, bool *more, KvSstStats *stats,
-				KvError *err)
+				Visit *v, bool *more, KvSstStats *stats, KvError *err)
 {
 	KvCursor *index = &sst->index;
 	KvStatus status = KV_OK;
@@ -268,7 +426,7 @@ visit_partition(KvSst *sst, KvBlockHandle at, KvSlice key, bool *first_block,
 									   stats, err);
 		if (status != KV_OK)
 			break;
-		status = visit_block(sst, h, key, *first_block, fn, arg, more, err);
+		status = visit_block(sst, h, key, *first_block, v, more, err);
 		kv_sst_release(sst, &ref);
 		*first_block = false;
 		if (*more)
@@ -279,23 +437,16 @@ visit_partition(KvSst *sst, KvBlockHandle at, KvSlice key, bool *first_block,
 	return status;
 }
 
-KvStatus
-kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
-		   void *arg, KvSstStats *stats, KvError *err)
+/* The key's first block ended with the key: all blocks, those of v->skip too. */
+static KvStatus
+visit_all(KvSst *sst, KvSlice key, Visit *v, KvSstStats *stats, KvError *err)
 {
 	KvCursor *top = &sst->top;
-	bool absent;
 	bool first_partition = true;
 	bool first_block = true;
 	bool more = true;
-	KvStatus status;
+	KvStatus status = KV_OK;
 
-	if (kv_slice_compare(key, sst->props.smallest) < 0 ||
-		kv_slice_compare(key, sst->props.largest) > 0)
-		return KV_OK;
-	status = ask_filter(sst, key, key_hash, &absent, stats, err);
-	if (status != KV_OK || absent)
-		return status;
 	kv_cursor_floor(top, key, UINT64_MAX);
 	while (top->valid && more && status == KV_OK)
 	{
@@ -315,14 +466,54 @@ kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
 		else
 			kv_cursor_first(&sst->index);
 		first_partition = false;
-		status = visit_partition(sst, h, key, &first_block, fn, arg, &more,
-								 stats, err);
+		status = visit_partition(sst, h, key, &first_block, v, &more, stats,
+								 err);
 		kv_sst_release(sst, &ref);
 		if (more && status == KV_OK)
 			kv_cursor_next(top);
 	}
 	if (status == KV_OK && !top->valid && top->status != KV_OK)
 		status = kv_sst_bad_block(sst, sst->footer.top, top->status, err);
+	return status;
+}
+
+KvStatus
+kv_sst_probe_visit(KvSst *sst, KvSlice key, const KvSstProbe *probe,
+				   KvVersionFn fn, void *arg, KvSstStats *stats, KvError *err)
+{
+	KvBlockHandle h = handle_of(probe->block);
+	Visit v = {fn, arg, 0, 0};
+	KvBlockRef ref;
+	bool more;
+	KvStatus status;
+
+	KV_ASSERT(!probe->absent && h.size != 0);
+	status = kv_sst_open_block(sst, h, KV_BLOCK_DATA, &ref, &sst->data, stats,
+							   err);
+	if (status != KV_OK)
+		return status;
+	status = visit_block(sst, h, key, true, &v, &more, err);
+	kv_sst_release(sst, &ref);
+	if (status != KV_OK || !more)
+		return status;
+	/* rare: the key, or the gap in which it would be, ends the block */
+	v.skip = v.visited;
+	return visit_all(sst, key, &v, stats, err);
+}
+
+KvStatus
+kv_sst_get(KvSst *sst, KvSlice key, uint64_t key_hash, KvVersionFn fn,
+		   void *arg, KvSstStats *stats, KvError *err)
+{
+	KvSstProbe probe;
+	KvStatus status = kv_sst_probe_start(sst, key, key_hash, &probe, err);
+
+	if (status == KV_OK && !probe.absent)
+		status = kv_sst_probe_filter(sst, key, &probe, stats, err);
+	if (status == KV_OK && !probe.absent)
+		status = kv_sst_probe_index(sst, key, &probe, stats, err);
+	if (status == KV_OK && !probe.absent)
+		status = kv_sst_probe_visit(sst, key, &probe, fn, arg, stats, err);
 	return status;
 }
 

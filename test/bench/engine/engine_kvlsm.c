@@ -17,17 +17,19 @@
 #include "engine/kv_engine.h"
 #include "env_bench.h"
 
-#define STORE		1
-#define KEY_BYTES	(KV_STORE_PREFIX + BENCH_KEY)
-#define STEP_BYTES	(4 << 20)
-#define WORKER_NAP	0.2 /* the server's wal_writer_delay */
-#define MAX_READERS 16
+#define STORE			1
+#define KEY_BYTES		(KV_STORE_PREFIX + BENCH_KEY)
+#define STEP_BYTES		(4 << 20)
+#define WORKER_NAP		0.2 /* the server's wal_writer_delay */
+#define SHORTEST_NAP_US 500
+#define MAX_READERS		16
 
 struct Session
 {
 	KvDb *db;
 	uint32_t reader_no;
 	KvBatch batch;
+	uint64_t delay_us; /* not waited for yet */
 	KvValue value;
 	KvReadView view;
 };
@@ -281,6 +283,17 @@ engine_batch_add(Session *s, const char *key, const char *value)
 	add(s, key, value);
 }
 
+/* As the server before a statement's first write: see kv_write_delay_us. */
+static void
+keep_pace(Session *s)
+{
+	s->delay_us += kv_write_delay_us(s->db);
+	if (s->delay_us < SHORTEST_NAP_US)
+		return;
+	bench_env_wait(env, KV_KICK_WAITERS, (double) s->delay_us / 1e6);
+	s->delay_us = 0;
+}
+
 void
 engine_batch_commit(Session *s)
 {
@@ -288,6 +301,8 @@ engine_batch_commit(Session *s)
 	uint64_t csn;
 	KvError err;
 	KvStatus st;
+
+	keep_pace(s);
 
 	while ((st = kv_write(s->db, &w, &csn, &err)) == KV_STALLED)
 		bench_env_wait(env, KV_KICK_WAITERS, 0.01);
@@ -337,15 +352,38 @@ engine_get(Session *s, const char *key, uint64_t *sum)
 	return true;
 }
 
-/* No call for several keys yet. */
+typedef struct Found
+{
+	const char *keys;
+	uint64_t sum;
+	unsigned n;
+} Found;
+
+static KvStatus
+touch(void *arg, uint32_t i, const KvEntry *e)
+{
+	Found *f = arg;
+
+	f->sum += bench_touch(f->keys + i * BENCH_KEY, e->value.data, e->value.len);
+	f->n++;
+	return KV_OK;
+}
+
 unsigned
 engine_multiget(Session *s, const char *keys, unsigned n, uint64_t *sum)
 {
-	unsigned i, found = 0;
+	char bytes[BENCH_MULTI * KEY_BYTES];
+	KvSlice slices[BENCH_MULTI];
+	Found found = {keys, 0, 0};
+	KvError err;
+	unsigned i;
 
 	for (i = 0; i < n; i++)
-		found += engine_get(s, keys + i * BENCH_KEY, sum);
-	return found;
+		slices[i] = full_key(bytes + i * KEY_BYTES, keys + i * BENCH_KEY);
+	check("multiget",
+		  kv_multi_get(s->db, &s->view, slices, n, touch, &found, &err), &err);
+	*sum += found.sum;
+	return found.n;
 }
 
 uint64_t

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * multi_get.c - many keys at once.
+ *
+ * The sources are asked as in get.c, but each by all keys that are not
+ * decided yet, one step of all before the next step of any: so the cache
+ * misses of many keys overlap, which are most of what a get costs (AMAC,
+ * Kocberber, Falsafi, Grot, "Asynchronous Memory Access Chaining", 2015).
+ * Any process; takes no lock but those of the block cache.
+ */
+#include "engine/lsm/get_internal.h"
+
+/* Keys under way: their probes and the blocks' first lines fit into L1. */
+#define GROUP 16
+
+typedef struct Taker
+{
+	KvMultiGetFn fn;
+	void *arg;
+	uint32_t i;
+} Taker;
+
+typedef struct Group
+{
+	KvGet get[GROUP];
+	KvGetProbe probe[GROUP];
+	Taker taker[GROUP];
+	uint32_t n;
+} Group;
+
+static KvStatus
+take(void *arg, const KvEntry *entry)
+{
+	Taker *t = arg;
+
+	return t->fn(t->arg, t->i, entry);
+}
+
+/* ---- the steps */
+
+/* What each probe looks at next comes nearer. */
+static void
+bring(Group *group)
+{
+	uint32_t i;
+
+	for (i = 0; i < group->n; i++)
+		if (!group->probe[i].probe.absent)
+			kv_sst_probe_frame(group->probe[i].sst, &group->probe[i].probe);
+	for (i = 0; i < group->n; i++)
+		if (!group->probe[i].probe.absent)
+			kv_sst_probe_data(group->probe[i].sst, &group->probe[i].probe);
+}
+
+/* Those that were started, to the end. */
+static KvStatus
+finish_probes(Group *group, KvError *err)
+{
+	KvStatus st = KV_OK;
+	uint32_t i;
+
+	bring(group);
+	for (i = 0; i < group->n && st == KV_OK; i++)
+		st = kv_get_filter(&group->get[i], &group->probe[i], err);
+	bring(group);
+	for (i = 0; i < group->n && st == KV_OK; i++)
+		st = kv_get_index(&group->get[i], &group->probe[i], err);
+	bring(group);
+	for (i = 0; i < group->n && st == KV_OK; i++)
+		if (!group->probe[i].probe.absent)
+			kv_sst_probe_block(group->probe[i].sst, group->get[i].key,
+							   &group->probe[i].probe);
+	for (i = 0; i < group->n && st == KV_OK; i++)
+		st = kv_get_visit(&group->get[i], &group->probe[i], err);
+	return st;
+}
+
+/* One file of L0. */
+static KvStatus
+ask_l0_file(Group *group, KvDb *db, uint32_t slot, KvError *err)
+{
+	const KvFileMeta *meta = &kv_file_at(db, slot)->meta;
+	KvStatus st = KV_OK;
+	uint32_t i;
+
+	for (i = 0; i < group->n && st == KV_OK; i++)
+	{
+		KvGet *g = &group->get[i];
+
+		group->probe[i].probe.absent = true;
+		if (!g->done && !kv_key_before_file(g->key, meta) &&
+			!kv_key_after_file(g->key, meta))
+			st = kv_get_start(g, slot, &group->probe[i], err);
+	}
+	return st == KV_OK ? finish_probes(group, err) : st;
+}
+
+/*
+ * A sorted level: for each key the n-th file that may hold it.  *more: one
+ * of them has another one, which is rare: only where cut bounds tie.
+ */
+static KvStatus
+ask_level(Group *group, const KvVersion *v, int level, uint32_t n, bool *more,
+		  KvError *err)
+{
+	uint32_t end = v->level_start[level + 1], i;
+	KvStatus st = KV_OK;
+
+	*more = false;
+	for (i = 0; i < group->n && st == KV_OK; i++)
+	{
+		KvGet *g = &group->get[i];
+		uint32_t f;
+
+		group->probe[i].probe.absent = true;
+		if (g->done)
+			continue;
+		f = kv_get_candidate(g->db, v, level, g->key) + n;
+		if (f >= end ||
+			kv_key_before_file(g->key, &kv_file_at(g->db, v->files[f])->meta))
+			continue;
+		*more |= f + 1 < end &&
+				 !kv_key_before_file(g->key,
+									 &kv_file_at(g->db, v->files[f + 1])->meta);
+		st = kv_get_start(g, v->files[f], &group->probe[i], err);
+	}
+	return st == KV_OK ? finish_probes(group, err) : st;
+}
+
+static KvStatus
+ask_mem(Group *group, const KvVersionMem *mem)
+{
+	KvStatus st = KV_OK;
+	uint32_t i;
+
+	for (i = 0; i < group->n && st == KV_OK; i++)
+		if (!group->get[i].done)
+			st = kv_get_from_mem(&group->get[i], mem);
+	return st;
+}
+
+static bool
+all_done(const Group *group)
+{
+	uint32_t i;
+
+	for (i = 0; i < group->n; i++)
+		if (!group->get[i].done)
+			return false;
+	return true;
+}
+
+static KvStatus
+ask_version(Group *group, KvDb *db, const KvVersion *v, KvError *err)
+{
+	uint32_t m = 0, f = v->level_start[0], n;
+	KvStatus st = KV_OK;
+	int level;
+
+	while (st == KV_OK && !all_done(group) &&
+		   (m < v->n_mem || f < v->level_start[1]))
+	{
+		if (kv_mem_is_next(db, v, m, f))
+			st = ask_mem(group, &v->mem[m++]);
+		else
+			st = ask_l0_file(group, db, v->files[f++], err);
+	}
+	for (level = 1; level < KV_LEVELS && st == KV_OK; level++)
+	{
+		bool more = kv_level_count(v, level) > 0 && !all_done(group);
+
+		for (n = 0; more && st == KV_OK; n++)
+			st = ask_level(group, v, level, n, &more, err);
+	}
+	return st;
+}
+
+/* ---- the call */
+
+static KvStatus
+get_group(KvDb *db, Group *group, KvError *err)
+{
+	KvStatus st;
+
+	for (;;)
+	{
+		st = ask_version(group, db, kv_version_acquire(db), err);
+		kv_version_release(db);
+		if (st != KV_RETRY)
+			break;
+		/* what is decided stays so; the others begin again */
+		if (db->env->ops->poll(db->env))
+			return kv_fail(err, KV_INTERRUPTED, "interrupted");
+	}
+	return st == KV_NO_MEMORY ? kv_fail(err, st, "out of memory") : st;
+}
+
+KvStatus
+kv_multi_get(KvDb *db, const KvReadView *view, const KvSlice *keys, uint32_t n,
+			 KvMultiGetFn fn, void *arg, KvError *err)
+{
+	uint32_t from, i;
+	Group group;
+	KvStatus st = KV_OK;
+
+	if (kv_mode(db) != KV_MODE_NORMAL && kv_mode(db) != KV_MODE_READONLY)
+		return kv_fail(err, KV_NOT_READY, "the store is not open");
+	kv_table_sweep(db);
+	for (from = 0; from < n && st == KV_OK; from += group.n)
+	{
+		group.n = n - from < GROUP ? n - from : GROUP;
+		for (i = 0; i < group.n; i++)
+		{
+			KvSlice key = keys[from + i];
+
+			group.taker[i] = (Taker){fn, arg, from + i};
+			group.get[i] = (KvGet){.db = db,
+								   .view = view,
+								   .key = key,
+								   .hash = kv_key_hash(key),
+								   .take = take,
+								   .arg = &group.taker[i]};
+		}
+		st = get_group(db, &group, err);
+	}
+	return st;
+}
