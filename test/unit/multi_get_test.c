@@ -151,4 +151,3 @@ KV_TEST(a_failure_of_the_caller_ends_it)
 	test_db_free(&t);
 	free(a);
 }
-
