@@ -275,8 +275,9 @@ chain_segments(Recover *r, bool *gap)
 	{
 		uint64_t prev = r->segments[i].start.prev_segment_no;
 
+		/* if its predecessor is left over too, that one is asked instead */
 		for (j = 0; j < r->n; j++)
-			if ((j < n || r->segments[j].before) && r->segments[j].no == prev)
+			if (r->segments[j].no == prev)
 				break;
 		*gap |= !r->segments[i].before && prev >= min_wal && j == r->n;
 	}
