@@ -201,6 +201,8 @@ add_life(Maker *m, bool host_log)
 		if (with_faults && draw(m, 40) == 0)
 			add_fault(m);
 		add_work(m, host_log, with_faults);
+		if (host_log && m->style == PLAN_CRASHES && draw(m, 80) == 0)
+			add(m, STEP_COPY, 0);
 	}
 	if (m->style == PLAN_METAMORPHIC)
 		add(m, STEP_SYNC, 0);
@@ -209,6 +211,11 @@ add_life(Maker *m, bool host_log)
 		add(m, STEP_RESUME, 0);
 		if (draw(m, 2) == 0)
 			add(m, STEP_SHUTDOWN, 0);
+	}
+	if (host_log && m->style == PLAN_CRASHES && draw(m, 4) == 0)
+	{
+		add(m, STEP_RESUME, 0);
+		add(m, STEP_RESTORE, 0);
 	}
 	add(m, STEP_CRASH, draw(m, SIM_LEVELS));
 	add_recovery(m);

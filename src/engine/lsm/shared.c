@@ -285,9 +285,18 @@ KvStatus
 kv_new_file_no(KvDb *db, uint64_t *file_no, KvError *err)
 {
 	KvShared *s = db->shared;
-	uint64_t n = atomic_fetch_add_explicit(&s->next_file_no, 1,
+	uint64_t n = atomic_fetch_add_explicit(&s->next_file_no, 2,
 										   memory_order_relaxed);
 
+	/*
+	 * Odd numbers are recovery's, all others are even: in an older copy of
+	 * the folder the host's log may bring runs whose numbers have not been
+	 * reserved here, and recovery must not have given one of them to a file
+	 * of its own before it gets there.
+	 */
+	n += n & 1;
+	if (kv_mode(db) == KV_MODE_STARTING && !KV_BUG(recovery_takes_any_number))
+		n++;
 	/* pairs with the release in kv_raise_ceilings: the edit is durable */
 	if (n >= atomic_load_explicit(&s->file_no_ceiling, memory_order_acquire))
 	{
