@@ -58,7 +58,7 @@ kv_get_u64(KvSlice *in, uint64_t *v)
 }
 
 bool
-kv_get_varint(KvSlice *in, uint64_t *v)
+kv_get_varint_slow(KvSlice *in, uint64_t *v)
 {
 	uint64_t result = 0;
 	size_t i;

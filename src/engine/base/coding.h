@@ -117,9 +117,36 @@ size_t kv_varint_len(uint64_t v);
 bool kv_get_u8(KvSlice *in, uint8_t *v);
 bool kv_get_u32(KvSlice *in, uint32_t *v);
 bool kv_get_u64(KvSlice *in, uint64_t *v);
-bool kv_get_varint(KvSlice *in, uint64_t *v);
+bool kv_get_varint_slow(KvSlice *in, uint64_t *v); /* any length */
 /* len bytes, borrowed from in */
 bool kv_get_bytes(KvSlice *in, uint64_t len, KvSlice *out);
+
+static inline bool
+kv_get_varint(KvSlice *in, uint64_t *v)
+{
+	const unsigned char *b = (const unsigned char *) in->data;
+	uint32_t n, result;
+
+	/* nearly all are 1 to 4 bytes long and not at the end */
+	if (in->len < 4)
+		return kv_get_varint_slow(in, v);
+	if (b[0] < 0x80)
+		n = 1, result = b[0];
+	else if (b[1] < 0x80)
+		n = 2, result = (b[0] & 0x7fu) | (uint32_t) b[1] << 7;
+	else if (b[2] < 0x80)
+		n = 3,
+		result = (b[0] & 0x7fu) | (b[1] & 0x7fu) << 7 | (uint32_t) b[2] << 14;
+	else if (b[3] < 0x80)
+		n = 4, result = (b[0] & 0x7fu) | (b[1] & 0x7fu) << 7 |
+						(b[2] & 0x7fu) << 14 | (uint32_t) b[3] << 21;
+	else
+		return kv_get_varint_slow(in, v);
+	*v = result;
+	in->data += n;
+	in->len -= n;
+	return true;
+}
 
 static inline uint64_t
 kv_zigzag(int64_t v)
