@@ -75,6 +75,11 @@ typedef struct KvEnvOps
 	/* all of len, or a failure that leaves the range undefined */
 	KvStatus (*pwrite)(KvEnv *env, KvFile *file, const void *buf, size_t len,
 					   uint64_t off, KvError *err);
+	/*
+	 * A hint: what was written there will be synced soon, so the device may
+	 * begin.  Promises nothing, never fails; may be NULL.
+	 */
+	void (*write_back)(KvEnv *env, KvFile *file, uint64_t off, uint64_t len);
 	/* data and size durable on KV_OK; a failure is final for the file */
 	KvStatus (*sync)(KvEnv *env, KvFile *file, KvError *err);
 	/* extends the file with zeros to size; a hint, may do nothing */

@@ -244,6 +244,14 @@ env_sync(KvEnv *env, KvFile *file, KvError *err)
 					  strrchr(FilePathName(file->vfd), '/') + 1);
 }
 
+static void
+env_write_back(KvEnv *env, KvFile *file, uint64_t off, uint64_t len)
+{
+	KVLSM_WAIT_EVENT(wait_event, "KvlsmFileWriteBack");
+
+	FileWriteback(file->vfd, (off_t) off, (off_t) len, wait_event);
+}
+
 static KvStatus
 env_size(KvEnv *env, KvFile *file, uint64_t *size, KvError *err)
 {
@@ -507,6 +515,7 @@ static const KvEnvOps env_ops = {
 	.pread = env_pread,
 	.pwrite = env_pwrite,
 	.sync = env_sync,
+	.write_back = env_write_back,
 	.preallocate = env_preallocate,
 	.size = env_size,
 	.link = env_link,

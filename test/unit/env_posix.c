@@ -154,6 +154,14 @@ posix_sync(KvEnv *env, KvFile *file, KvError *err)
 	return KV_OK;
 }
 
+static void
+posix_write_back(KvEnv *env, KvFile *file, uint64_t off, uint64_t len)
+{
+	(void) env;
+	(void) sync_file_range(file->fd, (off_t) off, (off_t) len,
+						   SYNC_FILE_RANGE_WRITE);
+}
+
 static KvStatus
 posix_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 {
@@ -453,6 +461,7 @@ static const KvEnvOps posix_ops = {
 	.pread = posix_pread,
 	.pwrite = posix_pwrite,
 	.sync = posix_sync,
+	.write_back = posix_write_back,
 	.preallocate = posix_preallocate,
 	.size = posix_size,
 	.link = posix_link,

@@ -19,6 +19,7 @@
 #include "engine/sst/sst_meta.h"
 
 #define OUT_BYTES	((size_t) 256 << 10)
+#define WRITE_BACK	((size_t) 1 << 20) /* to the device in such pieces */
 #define KEEP_BYTES	((size_t) 1 << 20) /* larger scratch memory is freed */
 #define STATE_ALIGN 64				   /* of XXH3_state_t */
 
@@ -50,8 +51,9 @@ struct KvSstBuilder
 	uint64_t salt;
 	KvStatus status; /* after a failure every call returns it */
 
-	KvBuffer out;	  /* not written yet */
-	uint64_t out_off; /* where in the file it goes */
+	KvBuffer out;	   /* not written yet */
+	uint64_t out_off;  /* where in the file it goes */
+	uint64_t back_off; /* the device has been told of what is before it */
 	void *digest_mem;
 	XXH3_state_t *digest;
 	void *lz4_state;
@@ -93,6 +95,14 @@ write_out(KvSstBuilder *b, const char *data, size_t len, KvError *err)
 		return status;
 	(void) XXH3_64bits_update(b->digest, data, len);
 	b->out_off += len;
+	if (b->env->ops->write_back != NULL &&
+		b->out_off - b->back_off >= WRITE_BACK)
+	{
+		/* the sync at the end then waits for the rest only */
+		b->env->ops->write_back(b->env, b->file, b->back_off,
+								b->out_off - b->back_off);
+		b->back_off = b->out_off;
+	}
 	return KV_OK;
 }
 

@@ -154,6 +154,14 @@ env_sync(KvEnv *env, KvFile *file, KvError *err)
 	return KV_OK;
 }
 
+static void
+env_write_back(KvEnv *env, KvFile *file, uint64_t off, uint64_t len)
+{
+	(void) env;
+	(void) sync_file_range(file->fd, (off_t) off, (off_t) len,
+						   SYNC_FILE_RANGE_WRITE);
+}
+
 static KvStatus
 env_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 {
@@ -395,6 +403,7 @@ static const KvEnvOps bench_ops = {
 	.pread = env_pread,
 	.pwrite = env_pwrite,
 	.sync = env_sync,
+	.write_back = env_write_back,
 	.preallocate = env_preallocate,
 	.size = env_size,
 	.link = env_link,
