@@ -36,6 +36,7 @@ struct KvSst
 	KvCursor index;
 	KvCursor data;
 	KvBuffer spares[KV_SST_SPARES];
+	KvIter *spare_iter; /* a closed iterator, or NULL */
 };
 
 /* A block in memory: pinned in the cache, or in private memory. */
@@ -81,6 +82,9 @@ KvStatus kv_sst_handle_at(const KvSst *sst, const KvCursor *c,
 						  KvBlockHandle *h, KvError *err) KV_MUST_CHECK;
 KvStatus kv_sst_bad_block(const KvSst *sst, KvBlockHandle h, KvStatus status,
 						  KvError *err);
+
+/* sst_iter.c: before the table is closed. */
+void kv_sst_free_spare(KvSst *sst);
 
 /* Fetches and puts cursor over it; on failure nothing is left to release. */
 KvStatus kv_sst_open_block(KvSst *sst, KvBlockHandle h, KvBlockKind kind,

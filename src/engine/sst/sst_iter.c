@@ -14,6 +14,8 @@
 
 #include "engine/base/check.h"
 
+/* An iterator with a larger block in memory is not kept. */
+#define SPARE_BYTES ((size_t) 64 << 10)
 /* The processor goes on by itself from there. */
 #define PREFETCH_BYTES 1024
 
@@ -545,9 +547,8 @@ iter_prev(KvIter *base)
 }
 
 static void
-iter_close(KvIter *base)
+destroy(SstIter *it)
 {
-	SstIter *it = sst_iter(base);
 	KvEnv *env = it->sst->env;
 
 	kv_cursor_free(&it->top);
@@ -561,6 +562,27 @@ iter_close(KvIter *base)
 	env->ops->free(env, it);
 }
 
+void
+kv_sst_free_spare(KvSst *sst)
+{
+	if (sst->spare_iter != NULL)
+		destroy(sst_iter(sst->spare_iter));
+	sst->spare_iter = NULL;
+}
+
+/* One iterator of a table is kept with its memory: most scans are short. */
+static void
+iter_close(KvIter *base)
+{
+	SstIter *it = sst_iter(base);
+
+	if (it->sst->spare_iter != NULL || it->readahead > 0 ||
+		it->data_mem.cap > SPARE_BYTES)
+		destroy(it);
+	else
+		it->sst->spare_iter = base;
+}
+
 static const KvIterOps ops = {
 	.seek = iter_seek,
 	.seek_before = iter_seek_before,
@@ -571,31 +593,53 @@ static const KvIterOps ops = {
 	.close = iter_close,
 };
 
-KvStatus
-kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **result, KvError *err)
+static SstIter *
+new_iter(KvSst *sst)
 {
 	KvSstOverride none = {0, 0};
 	SstIter *it = sst->env->ops->alloc(sst->env, sizeof(*it));
 
-	*result = NULL;
 	if (it == NULL)
-		return kv_fail(err, KV_NO_MEMORY, "out of memory for an iterator");
+		return NULL;
 	memset(it, 0, sizeof(*it));
 	it->base.ops = &ops;
-	it->base.err = err;
 	it->sst = sst;
-	it->readahead = readahead;
 	kv_cursor_init(&it->top, sst->env, true, none);
 	kv_cursor_init(&it->index, sst->env, true, none);
 	kv_cursor_init(&it->data, sst->env, false, sst->override);
 	it->data.entry = &it->base.entry;
+	return it;
+}
+
+KvStatus
+kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **result, KvError *err)
+{
+	SstIter *it = NULL;
+
+	*result = NULL;
+	if (readahead == 0 && sst->spare_iter != NULL)
+	{
+		it = sst_iter(sst->spare_iter);
+		sst->spare_iter = NULL;
+	}
+	else
+		it = new_iter(sst);
+	if (it == NULL)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory for an iterator");
+	it->base.valid = false;
+	it->base.status = KV_OK;
+	it->base.err = err;
+	it->readahead = readahead;
+	it->index_kept = false;
+	it->data_at.size = 0;
+	it->ahead.len = 0;
 	/* it was well-formed when the table was opened */
 	if (!kv_cursor_open(&it->top, sst->top_mem.data, sst->top_mem.len))
 	{
 		KvStatus status = kv_sst_bad_block(sst, sst->footer.top,
 										   it->top.status, err);
 
-		iter_close(&it->base);
+		destroy(it);
 		return status;
 	}
 	*result = &it->base;

@@ -123,6 +123,7 @@ destroy(KvSst *sst)
 	KvEnv *env = sst->env;
 	int i;
 
+	kv_sst_free_spare(sst);
 	kv_cursor_free(&sst->top);
 	kv_cursor_free(&sst->filter_dir);
 	kv_cursor_free(&sst->index);
