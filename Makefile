@@ -9,9 +9,9 @@
 PG_CONFIG ?= pg_config
 
 BENCH_GOALS := $(patsubst test/bench/%.sh,%,$(wildcard test/bench/bench-*.sh))
-DEV_GOALS := help deps tree format format-check lint unit unit-asan sim bugs \
-	coverage fuzz check-sql check-iso check-tap check-http check-orm check-fast check \
-	check-long demo demo-stop $(BENCH_GOALS)
+DEV_GOALS := help deps tree format format-check lint unit unit-asan unit-tsan \
+	sim bugs coverage fuzz check-sql check-iso check-tap check-http check-orm \
+	check-fast check check-long demo demo-stop $(BENCH_GOALS)
 
 ifneq ($(filter $(DEV_GOALS),$(MAKECMDGOALS)),)
 
@@ -40,7 +40,8 @@ help:
 #help make check-long    the long forms of all tests
 #help make lint          layers, names, documents, format ledger, formatting
 #help make format        apply clang-format;  make format-check only looks
-#help make unit          engine unit tests (UNIT=name);  unit-asan with sanitizers
+#help make unit          engine unit tests (UNIT=name);  unit-asan,
+#help                    unit-tsan with sanitizers
 #help make sim           crash simulator;  make bugs: it must find planted bugs
 #help make coverage      what the simulator reaches of the engine
 #help make fuzz          fuzz targets, seconds each
@@ -63,7 +64,7 @@ tree:
 format format-check:
 	@bash test/lint/format.sh $@
 
-lint unit unit-asan sim bugs fuzz:
+lint unit unit-asan unit-tsan sim bugs fuzz:
 	@$(BASH_RUN) $@
 
 check-sql check-iso check-tap check-http check-orm:

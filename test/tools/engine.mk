@@ -3,7 +3,7 @@
 # Builds the engine without PostgreSQL, for unit tests, the simulator and
 # fuzzing.  Called by unit.sh, sim.sh and fuzz.sh in the top directory:
 #
-#   make -f test/tools/engine.mk VARIANT=unit|asan|sim|cov|fuzz programs
+#   make -f test/tools/engine.mk VARIANT=unit|asan|tsan|sim|cov|fuzz programs
 #   make -f test/tools/engine.mk VARIANT=sim BUG=name programs
 #
 # Everything it makes lies in .build/$(VARIANT).  With BUG, only the sources
@@ -14,6 +14,8 @@ FLAGS_unit := -O2 -g
 CC_asan := clang
 FLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined
+CC_tsan := clang
+FLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 CC_sim := gcc
 FLAGS_sim := -O2 -g
 # optimised code has no lines to speak of; planted bugs are left out
@@ -46,6 +48,8 @@ SUPPORT := $(wildcard test/sim/env_sim*.c) \
 endif
 MAIN_unit := $(wildcard test/unit/*_test.c)
 MAIN_asan := $(MAIN_unit)
+# those with threads
+MAIN_tsan := $(shell grep -l pthread.h $(MAIN_unit))
 MAIN_sim := test/sim/sim.c
 MAIN_cov := test/sim/sim.c
 MAIN_fuzz := $(wildcard test/fuzz/*_fuzz.c)

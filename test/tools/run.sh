@@ -4,7 +4,7 @@
 # Run test suites and count.
 #
 #   test/tools/run.sh all | SUITE...
-#   suites: lint unit unit-asan sim bugs fuzz sql iso tap http orm
+#   suites: lint unit unit-asan unit-tsan sim bugs fuzz sql iso tap http orm
 #
 # The last line is "N passed, N failed"; the exit code is zero only if
 # nothing failed.  A suite is a script whose last line is
@@ -24,7 +24,7 @@ cd "$KV_ROOT" || exit 1
 
 # The quick form runs the unit tests with the sanitizers only; as most users'
 # compiler makes them they run in the long form, and with "make unit".
-ALL="lint unit-asan sim bugs fuzz sql iso tap http orm"
+ALL="lint unit-asan unit-tsan sim bugs fuzz sql iso tap http orm"
 [ "${KV_LONG:-0}" = 0 ] || ALL="unit $ALL"
 logs=$KV_ROOT/.build/logs
 passed=0
@@ -35,7 +35,7 @@ child=
 suite_script() {
 	case $1 in
 		lint) echo test/lint/run.sh ;;
-		unit | unit-asan) echo test/tools/unit.sh "$1" ;;
+		unit | unit-asan | unit-tsan) echo test/tools/unit.sh "$1" ;;
 		sim | bugs) echo test/tools/sim.sh "$1" ;;
 		fuzz) echo test/tools/fuzz.sh ;;
 		sql | iso) echo test/tools/regress.sh "$1" ;;
@@ -51,7 +51,8 @@ suite_script() {
 suite_budget() {
 	case $1 in
 		lint) echo 15 ;;
-		unit | unit-asan) echo 45 ;;
+		unit | unit-asan) echo 60 ;;
+		unit-tsan) echo 25 ;;
 		sim) echo 90 ;;
 		bugs) echo 30 ;;
 		fuzz | orm) echo 40 ;;

@@ -3,7 +3,7 @@
 #
 # Build and run the engine's unit tests.  Called by run.sh.
 #
-#   test/tools/unit.sh unit|unit-asan       UNIT=name runs one program
+#   test/tools/unit.sh unit|unit-asan|unit-tsan       UNIT=name runs one program
 #
 # A program prints "ok - name" or "not ok - name" for each case; one that
 # prints nothing, crashes or takes over two minutes is a failed test.  The
@@ -17,6 +17,7 @@ name=$1
 case $name in
 	unit) variant=unit ;;
 	unit-asan) variant=asan ;;
+	unit-tsan) variant=tsan ;;
 esac
 mk=(-s -f test/tools/engine.mk "VARIANT=$variant")
 [ -n "${UNIT:-}" ] && mk+=("ONLY=$UNIT")
@@ -35,6 +36,7 @@ fi
 
 kv_say "compiled in $((SECONDS - start)) s"
 
+export TSAN_OPTIONS=halt_on_error=1
 export UBSAN_OPTIONS=print_stacktrace=1
 # A small quarantine of freed memory: machines with 2 cores have little.
 export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=64

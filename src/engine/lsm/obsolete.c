@@ -22,9 +22,15 @@ number_is_elsewhere(KvDb *db, uint32_t slot, uint64_t file_no)
 	for (i = 0; i < db->shared->config.max_files; i++)
 	{
 		const KvFileSlot *f = kv_file_at(db, i);
-		uint32_t state = atomic_load_explicit(&f->state, memory_order_relaxed);
+		/*
+		 * acquire: pairs with the release in kv_version_install_locked.  The
+		 * meta of a PENDING one is its writer's; if it is for the same
+		 * number, the slot that it is moved from is LIVE.
+		 */
+		uint32_t state = atomic_load_explicit(&f->state, memory_order_acquire);
 
-		if (i != slot && state != KV_FILE_FREE && f->meta.file_no == file_no)
+		if (i != slot && (state == KV_FILE_LIVE || state == KV_FILE_OBSOLETE) &&
+			f->meta.file_no == file_no)
 			return true;
 	}
 	return false;

@@ -234,8 +234,9 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 	fill_mem(old, v, change);
 	fill_files(db, old, v, change);
 	for (i = 0; i < change->n_adds; i++)
+		/* release: pairs with the acquire in number_is_elsewhere */
 		atomic_store_explicit(&kv_file_at(db, change->adds[i])->state,
-							  KV_FILE_LIVE, memory_order_relaxed);
+							  KV_FILE_LIVE, memory_order_release);
 	for (i = 0; i < change->n_removes; i++)
 	{
 		KvFileSlot *f = kv_file_at(db, change->removes[i]);
