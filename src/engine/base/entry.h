@@ -21,9 +21,13 @@
 typedef enum KvKind
 {
 	KV_KIND_PUT = 1,
-	KV_KIND_DELETE = 2,		 /* a tombstone: value empty */
-	KV_KIND_PUT_EXPIRING = 3 /* expires_us is meaningful */
-							 /* 4 is kept for range deletes */
+	KV_KIND_DELETE = 2,		  /* a tombstone: value empty */
+	KV_KIND_PUT_EXPIRING = 3, /* expires_us is meaningful */
+	/*
+	 * Hides the older versions (smaller csn) of all keys in [key, value).
+	 * It stands beside the order of entries: no iterator shows it.
+	 */
+	KV_KIND_RANGE_DELETE = 4
 } KvKind;
 
 /* What is known about the transaction that wrote a version. */

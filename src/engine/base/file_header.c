@@ -66,6 +66,12 @@ kv_file_header_encode(const KvFileHeader *h, char *buf)
 									 HEADER_CHECKED));
 }
 
+static uint32_t
+known_features(KvFileKind kind)
+{
+	return kind == KV_FILE_SST ? KV_FEATURE_RANGE_DELETES : 0;
+}
+
 KvStatus
 kv_file_header_decode(const char *buf, size_t len, KvFileKind kind,
 					  uint8_t max_version, const KvIdentity *identity,
@@ -100,10 +106,10 @@ kv_file_header_decode(const char *buf, size_t len, KvFileKind kind,
 					   "file %" PRIu64 " has format version %u, known are "
 					   "1 to %u",
 					   file_no, h->version, max_version);
-	if (h->features != 0)
+	if ((h->features & ~known_features(kind)) != 0)
 		return kv_fail(err, KV_UNSUPPORTED,
 					   "file %" PRIu64 " uses unknown features 0x%" PRIx32,
-					   file_no, h->features);
+					   file_no, h->features & ~known_features(kind));
 	if (identity != NULL && h->identity.system_id != identity->system_id)
 		return kv_fail(err, KV_FOREIGN,
 					   "file %" PRIu64 " belongs to the cluster with system "

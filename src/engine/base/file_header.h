@@ -23,6 +23,9 @@ typedef struct KvFileHeader
 	uint64_t salt;
 } KvFileHeader;
 
+/* Of SSTables (sst_format.h); the other kinds have none. */
+#define KV_FEATURE_RANGE_DELETES 0x2u
+
 void kv_file_header_encode(const KvFileHeader *h, char *buf);
 /*
  * Checks magic, kind, checksum, file number, then version and features

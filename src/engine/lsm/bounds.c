@@ -34,6 +34,69 @@ after_largest(KvSlice key, const KvFileMeta *meta)
 	return kv_slice_compare(key, largest) > 0;
 }
 
+/* Does "a, and if cut all that starts with it" end before b does? */
+static bool
+ends_before(KvSlice a, bool a_cut, KvSlice b, bool b_cut)
+{
+	if (a_cut && kv_slice_has_prefix(b, a))
+		return false;
+	if (kv_slice_compare(a, b) < 0)
+		return true;
+	return b_cut && kv_slice_has_prefix(a, b);
+}
+
+/*
+ * The largest bound below upper: its predecessor, where that has one of at
+ * most KV_BOUND_BYTES, else the smallest cut bound that holds everything
+ * below.  A longer upper is cut itself, which lets in what it is a prefix of.
+ */
+static KvSlice
+bound_below(KvSlice upper, char *buf, bool *cut)
+{
+	size_t n = upper.len;
+
+	KV_ASSERT(n > 0);
+	*cut = true;
+	if (n > KV_BOUND_BYTES)
+		n = KV_BOUND_BYTES;
+	memcpy(buf, upper.data, n);
+	if (upper.len > KV_BOUND_BYTES)
+		return kv_slice(buf, n);
+	if (buf[n - 1] == 0)
+	{
+		*cut = false;
+		return kv_slice(buf, n - 1);
+	}
+	buf[n - 1]--;
+	memset(buf + n, 0xff, KV_BOUND_BYTES - n);
+	return kv_slice(buf, KV_BOUND_BYTES);
+}
+
+void
+kv_widen_bounds(KvFileMeta *meta, bool empty, KvSlice lower, KvSlice upper)
+{
+	char buf[KV_BOUND_BYTES];
+	bool cut;
+	KvSlice last = bound_below(upper, buf, &cut);
+
+	KV_ASSERT(kv_slice_compare(lower, upper) < 0);
+	if (lower.len > KV_BOUND_BYTES)
+		lower.len = KV_BOUND_BYTES;
+	if (empty || kv_slice_compare(lower, kv_slice(meta->smallest,
+												  meta->smallest_len)) < 0)
+	{
+		meta->smallest_len = (uint16_t) lower.len;
+		memcpy(meta->smallest, lower.data, lower.len);
+	}
+	if (empty || ends_before(kv_slice(meta->largest, meta->largest_len),
+							 meta->largest_cut, last, cut))
+	{
+		meta->largest_len = (uint16_t) last.len;
+		meta->largest_cut = cut;
+		memcpy(meta->largest, last.data, last.len);
+	}
+}
+
 bool
 kv_key_before_file(KvSlice key, const KvFileMeta *meta)
 {

@@ -46,6 +46,7 @@ free_private(KvDb *db)
 	if (c->dropped != NULL)
 		env->ops->free(env, c->dropped);
 	kv_buffer_free(env, &c->key);
+	kv_job_free_ranges(db, c);
 	env->ops->free(env, c);
 	db->compaction = NULL;
 	kv_unpin_unneeded(db);
@@ -255,6 +256,8 @@ start(KvDb *db, bool *started, KvError *err)
 		*started = true;
 		if (p->kind == KV_PICK_MERGE)
 			status = kv_job_open_inputs(db, c, err);
+		if (p->kind == KV_PICK_MERGE && status == KV_OK)
+			status = kv_job_collect_ranges(db, c, err);
 	}
 	env->ops->free(env, p);
 	if (status != KV_OK && *started)

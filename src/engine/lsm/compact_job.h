@@ -11,6 +11,7 @@
 #include "engine/lsm/compact_pick.h"
 #include "engine/lsm/db_internal.h"
 #include "engine/lsm/drop_rule.h"
+#include "engine/lsm/range_deletes.h"
 #include "engine/sst/sst_buffer.h"
 
 struct KvCompaction
@@ -41,6 +42,11 @@ struct KvCompaction
 	int next_level;	 /* the next one below the output that is in use */
 	uint32_t passed; /* of its files since the output began */
 
+	/* range deletes of the inputs */
+	KvRangeList ranges, seen_ranges; /* all; those that every snapshot sees */
+	KvRangeCover dead, any; /* what the latter cover, and the former */
+	KvBuffer piece_from;	/* the output is responsible from here on */
+
 	/* writing */
 	KvTableOut out;
 	bool out_open;
@@ -61,6 +67,23 @@ KvStatus kv_job_note_below(KvDb *db, KvCompaction *c, const KvVersion *v,
  */
 KvStatus kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 					  KvError *err) KV_MUST_CHECK;
+
+/* ---- compact_range.c */
+/* After the horizon was taken. */
+KvStatus kv_job_collect_ranges(KvDb *db, KvCompaction *c,
+							   KvError *err) KV_MUST_CHECK;
+void kv_job_free_ranges(KvDb *db, KvCompaction *c);
+/* Tells the rule what covers the key that starts. */
+void kv_job_cover_key(KvCompaction *c, KvSlice key);
+/*
+ * What the output that ends before key next (len 0: the last one) keeps of
+ * the range deletes, sorted; and after it was finished: the next one goes on
+ * from there.
+ */
+KvStatus kv_job_range_pieces(KvDb *db, KvCompaction *c, KvSlice next,
+							 KvRangeList *out, KvError *err) KV_MUST_CHECK;
+KvStatus kv_job_ranges_done(KvDb *db, KvCompaction *c, KvSlice next,
+							KvError *err) KV_MUST_CHECK;
 
 /* May a version in the file carry the tag? */
 static inline bool

@@ -89,6 +89,7 @@ much_to_drop(const KvLevels *l, uint32_t i)
 		return false;
 	return (m->oldest_expiry_us != 0 &&
 			m->oldest_expiry_us <= l->horizon.now_us - KV_EXPIRY_LAG_US) ||
+		   m->range_deletes > 0 ||
 		   m->tombstones * 100 > m->entries * TOMBSTONE_PERCENT;
 }
 
@@ -108,7 +109,8 @@ something_to_drop(const KvLevels *l, int level, uint32_t i)
 	 * What was merged here for everyone has no csn left.  A file with one may
 	 * hold versions that only a snapshot could see; a run has no two.
 	 */
-	return m->tombstones > 0 || (m->max_csn != 0 && m->run_csn == 0) ||
+	return m->tombstones > 0 || m->range_deletes > 0 ||
+		   (m->max_csn != 0 && m->run_csn == 0) ||
 		   (m->oldest_expiry_us != 0 &&
 			m->oldest_expiry_us <= l->horizon.now_us);
 }

@@ -162,15 +162,60 @@ note_doubt(KvDb *db, KvCompaction *c, uint64_t xid, KvError *err)
 /* ---- outputs */
 
 static KvStatus
-finish_output(KvDb *db, KvCompaction *c, KvError *err)
+open_output(KvDb *db, KvCompaction *c, KvError *err)
+{
+	KvStatus status;
+
+	if (c->out_open)
+		return KV_OK;
+	status = kv_table_out_open(db, &c->out, c->ranges.n > 0, err);
+	if (status != KV_OK)
+		return status;
+	c->out_open = true;
+	c->passed = 0;
+	return KV_OK;
+}
+
+/*
+ * The output's share of the range deletes: those that begin before next, the
+ * key that ends the output (len 0: the last output, which may have no keys).
+ */
+static KvStatus
+add_ranges(KvDb *db, KvCompaction *c, KvSlice next, KvError *err)
+{
+	KvRangeList pieces = {0};
+	KvStatus status;
+	uint32_t i;
+
+	if (c->ranges.n == 0 || (!c->out_open && next.len > 0))
+		return KV_OK;
+	status = kv_job_range_pieces(db, c, next, &pieces, err);
+	if (status == KV_OK && pieces.n > 0)
+		status = open_output(db, c, err);
+	for (i = 0; i < pieces.n && status == KV_OK; i++)
+	{
+		const KvEntry *e = &pieces.items[i];
+
+		if (e->xid != 0 && e->state == KV_XACT_IN_DOUBT)
+			status = note_doubt(db, c, e->xid, err);
+		if (status == KV_OK)
+			status = kv_sst_builder_add_range_delete(c->out.builder, e, err);
+	}
+	kv_range_list_free(db->env, &pieces);
+	return status == KV_OK ? kv_job_ranges_done(db, c, next, err) : status;
+}
+
+/* next: the key that begins the next output; len 0: there is none */
+static KvStatus
+finish_output(KvDb *db, KvCompaction *c, KvSlice next, KvError *err)
 {
 	KvJobShared *job = &db->shared->job;
 	KvFileMeta meta;
 	uint32_t slot;
-	KvStatus status;
+	KvStatus status = add_ranges(db, c, next, err);
 
-	if (!c->out_open)
-		return KV_OK;
+	if (status != KV_OK || !c->out_open)
+		return status;
 	c->out_open = false;
 	status = kv_file_slot_reserve(db, &slot, err);
 	if (status != KV_OK)
@@ -213,23 +258,16 @@ maybe_cut(KvDb *db, KvCompaction *c, KvSlice key, KvError *err)
 	/* the last slot of the job has to take all that is left */
 	if (!may_cut(c, key) || db->shared->job.n_outputs + 1 >= KV_JOB_FILES)
 		return KV_OK;
-	return finish_output(db, c, err);
+	return finish_output(db, c, key, err);
 }
 
 static KvStatus
 add_to_output(KvDb *db, KvCompaction *c, const KvEntry *e, KvError *err)
 {
-	KvStatus status;
+	KvStatus status = open_output(db, c, err);
 
-	if (!c->out_open)
-	{
-		status = kv_table_out_open(db, &c->out, err);
-		if (status != KV_OK)
-			return status;
-		c->out_open = true;
-		c->passed = 0;
-	}
-	return kv_sst_builder_add(c->out.builder, e, err);
+	return status == KV_OK ? kv_sst_builder_add(c->out.builder, e, err)
+						   : status;
 }
 
 /* ---- the loop */
@@ -251,6 +289,8 @@ start_key(KvDb *db, KvCompaction *c, KvSlice key, KvError *err)
 	c->has_key = true;
 	kv_drop_key_start(&c->rule, kv_store_listed(c->dropped, c->n_dropped, key),
 					  below);
+	if (c->ranges.n > 0)
+		kv_job_cover_key(c, key);
 	return KV_OK;
 }
 
@@ -327,5 +367,5 @@ kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 	if (it->status != KV_OK && !KV_BUG(compaction_read_error_is_end))
 		return it->status;
 	*done = true;
-	return finish_output(db, c, err);
+	return finish_output(db, c, kv_slice("", 0), err);
 }

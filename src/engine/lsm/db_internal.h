@@ -357,6 +357,9 @@ bool kv_files_overlap(const KvFileMeta *a, const KvFileMeta *b);
 bool kv_file_overlaps_range(const KvFileMeta *meta, KvSlice lower,
 							KvSlice upper);
 void kv_set_bounds(KvFileMeta *meta, KvSlice smallest, KvSlice largest);
+/* To hold [lower, upper) too; empty: the file has no keys. */
+void kv_widen_bounds(KvFileMeta *meta, bool empty, KvSlice lower,
+					 KvSlice upper);
 
 /* ---- table.c: open tables of a process, and writing new ones */
 /* db->identity as the worker has set it; before a file is opened. */
@@ -375,8 +378,11 @@ typedef struct KvTableOut
 	KvSstBuilder *builder;
 } KvTableOut;
 
-/* Creates pgsql_tmp.<n> with a fresh number. */
-KvStatus kv_table_out_open(KvDb *db, KvTableOut *out,
+/*
+ * Creates pgsql_tmp.<n> with a fresh number.  range_deletes: the table may
+ * get some.
+ */
+KvStatus kv_table_out_open(KvDb *db, KvTableOut *out, bool range_deletes,
 						   KvError *err) KV_MUST_CHECK;
 /*
  * Finishes, syncs, links <n>.sst, removes the temporary name, syncs the

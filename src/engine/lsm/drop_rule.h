@@ -25,6 +25,12 @@ typedef struct KvDropKey
 	bool data_below;	/* older data may lie below the output */
 	bool shadowed;		/* a version that every snapshot sees came by */
 	bool kept;			/* a version was kept */
+	/*
+	 * Of range deletes in the inputs that cover the key: the csn of the newest
+	 * that every snapshot sees (0: none), and whether there are any at all.
+	 */
+	uint64_t dead_below;
+	bool covered;
 } KvDropKey;
 
 /* The start of a key. */
@@ -33,7 +39,8 @@ kv_drop_key_start(KvDropKey *key, bool store_dropped, bool data_below)
 {
 	key->store_dropped = store_dropped;
 	key->data_below = data_below;
-	key->shadowed = key->kept = false;
+	key->shadowed = key->kept = key->covered = false;
+	key->dead_below = 0;
 }
 
 /* Whether a version can be dropped without knowing how its writer ended. */
@@ -46,5 +53,17 @@ kv_drop_needs_no_state(const KvDropKey *key)
 /* state is not KV_XACT_UNKNOWN: that is damage, reported by the caller. */
 KvDropVerdict kv_drop_decide(KvDropKey *key, const KvHorizon *horizon,
 							 const KvEntry *entry, KvXactState state);
+
+/* Does every snapshot see what the entry says? */
+bool kv_seen_by_all(const KvHorizon *horizon, const KvEntry *entry,
+					KvXactState state);
+
+/*
+ * The same for a range delete, or a piece of one; data_below: older data may
+ * lie below the output within its bounds.  Never KV_KEEP_BARE.
+ */
+KvDropVerdict kv_drop_decide_range(bool store_dropped, bool data_below,
+								   const KvHorizon *horizon,
+								   const KvEntry *entry, KvXactState state);
 
 #endif /* KV_DROP_RULE_H */

@@ -8,6 +8,7 @@
  */
 #include "engine/lsm/db_internal.h"
 #include "engine/lsm/drop_rule.h"
+#include "engine/lsm/range_deletes.h"
 #include "engine/sst/sst_buffer.h"
 
 #define MAX_DOUBTS 256 /* transactions in doubt that one file may name */
@@ -25,6 +26,7 @@ typedef struct Flush
 	KvBuffer key; /* whose versions are coming by */
 	bool has_key;
 	KvDropKey rule;
+	KvRangeList ranges;
 } Flush;
 
 static KvStatus
@@ -61,6 +63,18 @@ start_key(Flush *f, KvSlice key, KvError *err)
 	return KV_OK;
 }
 
+static KvStatus
+open_table(Flush *f, KvError *err)
+{
+	KvStatus st;
+
+	if (f->open)
+		return KV_OK;
+	st = kv_table_out_open(f->db, &f->out, f->ranges.n > 0, err);
+	f->open = st == KV_OK;
+	return st;
+}
+
 /* Writes one version, or drops it when nobody can see it. */
 static KvStatus
 flush_entry(Flush *f, const KvEntry *entry, KvError *err)
@@ -89,14 +103,56 @@ flush_entry(Flush *f, const KvEntry *entry, KvError *err)
 	if (KV_BUG(flush_forgets_snapshots) &&
 		(e.xid == 0 || (e.state == KV_XACT_COMMITTED && e.xid < f->horizon.xid)))
 		f->rule.shadowed = true;
-	if (!f->open)
+	st = open_table(f, err);
+	return st == KV_OK ? kv_sst_builder_add(f->out.builder, &e, err) : st;
+}
+
+/* All of the memtable's, into the list; dropped there are aborted ones. */
+static KvStatus
+take_ranges(Flush *f, const KvVersionMem *mem, uint32_t *n, KvError *err)
+{
+	KvEnv *env = f->db->env;
+	KvRangeList all = {0};
+	KvStatus st = kv_range_list_add_mem(f->db, &all, mem, err);
+	uint32_t i;
+
+	if (KV_BUG(range_delete_lost_in_flush))
+		kv_range_list_free(env, &all);
+	*n = all.n;
+	for (i = 0; i < all.n && st == KV_OK; i++)
 	{
-		st = kv_table_out_open(f->db, &f->out, err);
-		if (st != KV_OK)
-			return st;
-		f->open = true;
+		KvEntry *e = &all.items[i];
+
+		switch (kv_drop_decide_range(false, true, &f->horizon, e,
+									 (KvXactState) e->state))
+		{
+		case KV_DROP:
+			continue;
+		case KV_KEEP_UNTAGGED:
+			e->xid = 0;
+			break;
+		default:
+			if (e->xid != 0 && e->state != KV_XACT_COMMITTED)
+				st = note_doubt(f, e->xid, err);
+		}
+		if (st == KV_OK && !kv_range_list_add(env, &f->ranges, e))
+			st = kv_fail(err, KV_NO_MEMORY, "out of memory");
 	}
-	return kv_sst_builder_add(f->out.builder, &e, err);
+	kv_range_list_free(env, &all);
+	kv_range_list_sort(env, &f->ranges);
+	return st;
+}
+
+static KvStatus
+write_ranges(Flush *f, KvError *err)
+{
+	KvStatus st = f->ranges.n > 0 ? open_table(f, err) : KV_OK;
+	uint32_t i;
+
+	for (i = 0; i < f->ranges.n && st == KV_OK; i++)
+		st = kv_sst_builder_add_range_delete(f->out.builder,
+											 &f->ranges.items[i], err);
+	return st;
 }
 
 /* next: the memtable after it, or NULL in recovery, when nobody writes */
@@ -105,11 +161,17 @@ write_entries(Flush *f, uint32_t slot, const KvVersionMem *next, KvError *err)
 {
 	KvDb *db = f->db;
 	KvMem *mem = kv_mem_at(db, slot);
+	KvVersionMem source = {.slot = slot, .generation = kv_mem_generation(mem)};
+	uint32_t n_ranges = 0;
 	KvIter *it;
 	KvStatus st;
 	uint64_t n = 0;
 
-	st = kv_mem_iter(db->env, mem, kv_mem_generation(mem), &it);
+	/* before the table begins: its header says whether there are any */
+	st = take_ranges(f, &source, &n_ranges, err);
+	if (st != KV_OK)
+		return st;
+	st = kv_mem_iter(db->env, mem, source.generation, &it);
 	if (st != KV_OK)
 		return kv_fail(err, st, "out of memory");
 	it->err = err;
@@ -123,9 +185,12 @@ write_entries(Flush *f, uint32_t slot, const KvVersionMem *next, KvError *err)
 	if (st == KV_OK)
 		st = it->status;
 	/* entries carry checks, but a damaged node could hide some of them */
-	if (st == KV_OK && n != kv_mem_entries(mem))
+	if (st == KV_OK && n + n_ranges != kv_mem_entries(mem) &&
+		!KV_BUG(range_delete_lost_in_flush))
 		st = kv_corrupt(err, 0, 0, "a memtable has lost entries");
 	it->ops->close(it);
+	if (st == KV_OK)
+		st = write_ranges(f, err);
 	return st;
 }
 
@@ -200,6 +265,7 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 	else if (f.open)
 		kv_table_out_abort(db, &f.out);
 	kv_buffer_free(env, &f.key);
+	kv_range_list_free(env, &f.ranges);
 	if (st == KV_OK && f.open)
 	{
 		meta.has_doubt = f.n_doubts > 0;

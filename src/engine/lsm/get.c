@@ -18,6 +18,11 @@ visit(void *arg, const KvEntry *e)
 	KvVerdict verdict;
 
 	g->met = true;
+	if (e->csn < g->dead_below)
+	{
+		g->done = true; /* and not found */
+		return true;
+	}
 	g->status = kv_judge(g->db, g->view, e, g->source, &verdict);
 	if (g->status != KV_OK)
 		return true;
@@ -39,6 +44,8 @@ kv_get_start(KvGet *g, uint32_t slot, KvGetProbe *p, KvError *err)
 	p->file = kv_file_at(g->db, slot);
 	p->probe.absent = true;
 	st = kv_table_open(g->db, slot, &p->sst, err);
+	if (st == KV_OK && p->file->meta.range_deletes > 0)
+		st = kv_get_ranges_of_file(g, p);
 	if (st != KV_OK)
 		return st;
 	return kv_sst_probe_start(p->sst, g->key, g->hash, &p->probe, err);
@@ -82,11 +89,17 @@ kv_get_visit(KvGet *g, KvGetProbe *p, KvError *err)
 KvStatus
 kv_get_from_mem(KvGet *g, const KvVersionMem *mem)
 {
-	KvStatus st;
+	const KvMem *m = kv_mem_at(g->db, mem->slot);
+	KvStatus st = KV_OK;
 
+	if (kv_mem_has_range_deletes(m))
+		st = kv_get_ranges_of_mem(g, mem);
+	if (st != KV_OK)
+		return st;
 	g->source = KV_FROM_MEM;
-	st = kv_mem_get(kv_mem_at(g->db, mem->slot), mem->generation, g->key,
-					visit, g);
+	st = kv_mem_get(m, mem->generation, g->key, visit, g);
+	if (st == KV_OK)
+		kv_get_stop_below(g);
 	return st == KV_OK ? g->status : st;
 }
 
@@ -179,6 +192,7 @@ ask_files(KvGet *g, Walk *w, KvError *err)
 		if (st == KV_OK)
 			st = kv_get_visit(g, &probes[i], err);
 	}
+	kv_get_stop_below(g);
 	return st;
 }
 

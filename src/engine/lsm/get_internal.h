@@ -18,9 +18,10 @@ typedef struct KvGet
 	KvStatus (*take)(void *arg, const KvEntry *entry);
 	void *arg;
 	KvSource source;
-	bool met;	/* a version of the key, in the file at hand */
-	bool done;	/* a visible version was met */
-	bool found; /* and it is live */
+	uint64_t dead_below; /* csn of the newest range delete that is seen */
+	bool met;			 /* a version of the key, in the file at hand */
+	bool done;			 /* a visible version was met */
+	bool found;			 /* and it is live */
 	KvStatus status;
 } KvGet;
 
@@ -40,6 +41,17 @@ KvStatus kv_get_index(KvGet *g, KvGetProbe *p, KvError *err) KV_MUST_CHECK;
 KvStatus kv_get_visit(KvGet *g, KvGetProbe *p, KvError *err) KV_MUST_CHECK;
 /* KV_RETRY: a memtable was reused meanwhile, or its writer stands still. */
 KvStatus kv_get_from_mem(KvGet *g, const KvVersionMem *mem) KV_MUST_CHECK;
+
+/* ---- get_range.c: raise dead_below; before the source's versions */
+KvStatus kv_get_ranges_of_mem(KvGet *g, const KvVersionMem *mem) KV_MUST_CHECK;
+KvStatus kv_get_ranges_of_file(KvGet *g, const KvGetProbe *p) KV_MUST_CHECK;
+/* A source is done with: what is left is older than its range deletes. */
+static inline void
+kv_get_stop_below(KvGet *g)
+{
+	if (g->dead_below > 0)
+		g->done = true;
+}
 
 /*
  * The first file of a sorted level that key is not after.  Cut bounds may

@@ -98,6 +98,8 @@ kv_ingest_add(KvIngest *g, const KvEntry *entry, KvError *err)
 	KvEntry e = *entry;
 	KvStatus st;
 
+	if (e.kind == KV_KIND_RANGE_DELETE)
+		return kv_fail(err, KV_INVALID, "a run holds no range deletes");
 	if (g->open && kv_sst_builder_bytes(g->out.builder) >=
 					   g->db->shared->config.file_bytes)
 	{
@@ -107,7 +109,7 @@ kv_ingest_add(KvIngest *g, const KvEntry *entry, KvError *err)
 	}
 	if (!g->open)
 	{
-		st = kv_table_out_open(g->db, &g->out, err);
+		st = kv_table_out_open(g->db, &g->out, false, err);
 		if (st != KV_OK)
 			return st;
 		g->open = true;

@@ -40,6 +40,7 @@ typedef struct KvFileMeta
 	bool largest_cut;
 	char smallest[KV_BOUND_BYTES];
 	char largest[KV_BOUND_BYTES];
+	uint64_t range_deletes; /* the bounds include what they cover */
 } KvFileMeta;
 
 /* A transaction that was running when a file with its versions was written. */

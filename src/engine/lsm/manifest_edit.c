@@ -52,6 +52,8 @@ kv_meta_encode(const KvFileMeta *meta, char *buf, size_t cap)
 		len += kv_varint_len(n[i]);
 	len += kv_varint_len(meta->smallest_len) + meta->smallest_len;
 	len += kv_varint_len(meta->largest_len) + meta->largest_len;
+	if (meta->range_deletes > 0)
+		len += kv_varint_len(meta->range_deletes);
 	need = kv_varint_len(len) + len;
 	KV_ASSERT(need <= KV_META_MAX_BYTES);
 	if (need > cap)
@@ -59,7 +61,8 @@ kv_meta_encode(const KvFileMeta *meta, char *buf, size_t cap)
 
 	p = kv_put_varint(buf, len);
 	*p++ = (char) ((meta->has_doubt ? KV_META_HAS_DOUBT : 0) |
-				   (meta->largest_cut ? KV_META_LARGEST_CUT : 0));
+				   (meta->largest_cut ? KV_META_LARGEST_CUT : 0) |
+				   (meta->range_deletes > 0 ? KV_META_RANGES : 0));
 	*p++ = (char) meta->level;
 	for (i = 0; i < META_NUMBERS; i++)
 		p = kv_put_varint(p, n[i]);
@@ -67,7 +70,10 @@ kv_meta_encode(const KvFileMeta *meta, char *buf, size_t cap)
 	memcpy(p, meta->smallest, meta->smallest_len);
 	p = kv_put_varint(p + meta->smallest_len, meta->largest_len);
 	memcpy(p, meta->largest, meta->largest_len);
-	KV_ASSERT((size_t) (p + meta->largest_len - buf) == need);
+	p += meta->largest_len;
+	if (meta->range_deletes > 0)
+		p = kv_put_varint(p, meta->range_deletes);
+	KV_ASSERT((size_t) (p - buf) == need);
 	return need;
 }
 
@@ -104,6 +110,10 @@ kv_meta_decode(KvSlice *in, KvFileMeta *meta, KvError *err)
 	if (!get_bound(&body, meta->smallest, &meta->smallest_len) ||
 		!get_bound(&body, meta->largest, &meta->largest_len))
 		return kv_corrupt(err, 0, 0, "malformed bounds of a file");
+	if ((flags & KV_META_RANGES) != 0 &&
+		(!kv_get_varint(&body, &meta->range_deletes) ||
+		 meta->range_deletes == 0))
+		return kv_corrupt(err, 0, 0, "malformed description of a file");
 	if ((flags & ~KV_META_KNOWN_FLAGS) != 0 || body.len != 0)
 		return kv_fail(err, KV_UNSUPPORTED,
 					   "description of a file has unknown parts");

@@ -63,7 +63,8 @@ typedef enum KvManifestTag
 /* First byte of a file meta's body. */
 #define KV_META_HAS_DOUBT	0x01
 #define KV_META_LARGEST_CUT 0x02
-#define KV_META_KNOWN_FLAGS 0x03
+#define KV_META_RANGES		0x04 /* their number is the body's last varint */
+#define KV_META_KNOWN_FLAGS 0x07
 
 /* manifest_edit.c; for manifest.c and the fuzz target */
 typedef struct KvEditBuffer

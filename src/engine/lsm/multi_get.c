@@ -71,7 +71,10 @@ finish_probes(Group *group, KvError *err)
 			kv_sst_probe_block(group->probe[i].sst, group->get[i].key,
 							   &group->probe[i].probe);
 	for (i = 0; i < group->n && st == KV_OK; i++)
+	{
 		st = kv_get_visit(&group->get[i], &group->probe[i], err);
+		kv_get_stop_below(&group->get[i]);
+	}
 	return st;
 }
 

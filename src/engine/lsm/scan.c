@@ -109,6 +109,7 @@ add_files(KvScan *scan, const KvVersion *v, KvIter **children,
 		status = add_run(scan, slots + n, len, children, n_children, err);
 		n += len;
 	}
+	scan->n_slots = n;
 	return status;
 }
 
@@ -178,9 +179,9 @@ drop_merge(KvScan *scan)
 	scan->on_returned = false;
 }
 
-/* A merge over what is current now, not positioned. */
+/* KV_RETRY: a memtable was recycled meanwhile. */
 static KvStatus
-build(KvScan *scan, KvError *err)
+build_once(KvScan *scan, KvError *err)
 {
 	KvDb *db = scan->db;
 	KvIter **children = NULL;
@@ -189,10 +190,13 @@ build(KvScan *scan, KvError *err)
 	KvStatus status;
 
 	drop_merge(scan);
+	kv_scan_drop_ranges(scan);
 	v = kv_version_acquire(db);
 	kv_version_pin(db, v->number);
 	scan->version = v->number;
 	status = add_sources(scan, v, &children, &n, err);
+	if (status == KV_OK)
+		status = kv_scan_collect_ranges(scan, v, err);
 	kv_version_release(db);
 	kv_unpin_unneeded(db);
 	if (status == KV_OK)
@@ -210,6 +214,22 @@ build(KvScan *scan, KvError *err)
 	}
 	if (children != NULL)
 		db->env->ops->free(db->env, children);
+	return status;
+}
+
+/* A merge over what is current now, not positioned. */
+static KvStatus
+build(KvScan *scan, KvError *err)
+{
+	KvEnv *env = scan->db->env;
+	KvStatus status = build_once(scan, err);
+
+	while (status == KV_RETRY)
+	{
+		if (env->ops->poll(env))
+			return kv_fail(err, KV_INTERRUPTED, "interrupted");
+		status = build_once(scan, err);
+	}
 	return status;
 }
 
@@ -283,6 +303,11 @@ judge(KvScan *scan, const KvEntry *e, KvVerdict *verdict)
 	{
 		*verdict = kv_entry_is_dead(e, scan->view.now_us) ? KV_SEEN_DEAD
 														  : KV_SEEN_LIVE;
+		return KV_OK;
+	}
+	if (scan->hidden.n > 0 && e->csn < kv_range_cover_csn(&scan->hidden, e->key))
+	{
+		*verdict = KV_SEEN_DEAD;
 		return KV_OK;
 	}
 	/* files' entries come with the state that the file's list gives them */
@@ -360,7 +385,8 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 			{
 				*entry = it->entry;
 				scan->on_returned = true;
-				kv_scan_enter_leaf(scan);
+				if (scan->hidden.n == 0)
+					kv_scan_enter_leaf(scan);
 				return KV_OK;
 			}
 		}
@@ -429,7 +455,7 @@ next_backward(KvScan *scan, KvEntry *entry, KvError *err)
 		KvBuffer swap;
 		KvStatus status;
 
-		if (scan->leaf == NULL && scan->has_decided)
+		if (scan->leaf == NULL && scan->has_decided && scan->hidden.n == 0)
 			kv_scan_enter_leaf(scan);
 		if (scan->leaf != NULL)
 		{
@@ -562,6 +588,7 @@ kv_scan_close(KvScan *scan)
 	drop_merge(scan);
 	if (scan->overlay != NULL)
 		scan->overlay->ops->close(scan->overlay);
+	kv_scan_drop_ranges(scan);
 	kv_unpin_unneeded(db);
 	if (scan->slots != NULL)
 		env->ops->free(env, scan->slots);

@@ -6,6 +6,7 @@
 #define KV_SCAN_INTERNAL_H
 
 #include "engine/lsm/db_internal.h"
+#include "engine/lsm/range_deletes.h"
 #include "engine/sst/sst_buffer.h"
 
 /* Files are read ahead once a scan has moved that often. */
@@ -26,13 +27,15 @@ struct KvScan
 	bool leaf_inside; /* the bound need not be looked at */
 	uint64_t version; /* whose files are pinned */
 	uint32_t *slots;  /* of the runs' files */
-	uint32_t cap_slots;
+	uint32_t n_slots, cap_slots;
 	uint32_t readahead; /* for the runs */
 	uint32_t moves;		/* until read-ahead is switched on */
 	uint32_t steps;		/* since the last poll */
 	bool positioned;
-	bool on_returned; /* merge or leaf stands at the returned entry */
-	KvBuffer decided; /* the last key that is done with */
+	bool on_returned;	 /* merge or leaf stands at the returned entry */
+	KvRangeList ranges;	 /* range deletes that the view sees */
+	KvRangeCover hidden; /* what they hide; n 0: nothing */
+	KvBuffer decided;	 /* the last key that is done with */
 	bool has_decided;
 	KvBuffer key, value; /* reverse: the row that is being put together */
 };
@@ -54,6 +57,12 @@ kv_scan_decide(KvScan *scan, KvSlice key)
 	scan->has_decided = true;
 	return true;
 }
+
+/* ---- scan_range.c */
+/* What the sources of the merge have; KV_RETRY: a memtable was recycled. */
+KvStatus kv_scan_collect_ranges(KvScan *scan, const KvVersion *v,
+								KvError *err) KV_MUST_CHECK;
+void kv_scan_drop_ranges(KvScan *scan);
 
 /* ---- scan_leaf.c: one table is left */
 /* Begins to read from the table alone, if it is the only one. */

@@ -116,11 +116,11 @@ kv_table_close_all(KvDb *db)
 }
 
 KvStatus
-kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
+kv_table_out_open(KvDb *db, KvTableOut *out, bool range_deletes, KvError *err)
 {
 	KvEnv *env = db->env;
 	const KvConfig *c = &db->shared->config;
-	KvSstOptions options = {c->block_bytes, 0, 10, c->lz4, &db->cache};
+	KvSstOptions options = {c->block_bytes, 0, 10, c->lz4, &db->cache, false};
 	KvCacheStats cache;
 	char name[KV_NAME_MAX];
 	KvStatus st;
@@ -129,6 +129,7 @@ kv_table_out_open(KvDb *db, KvTableOut *out, KvError *err)
 	KV_ASSERT(!env->ops->lock_held(env, KV_LOCK_VERSION));
 	memset(out, 0, sizeof(*out));
 	kv_cache_stats(&db->cache, &cache);
+	options.range_deletes = range_deletes;
 	options.frame_bytes = (uint32_t) cache.frame_bytes;
 	kv_load_identity(db);
 	st = kv_new_file_no(db, &out->file_no, err);
@@ -162,7 +163,12 @@ fill_meta(KvFileMeta *meta, uint64_t file_no, const KvSstSummary *sum)
 	meta->oldest_expiry_us = sum->oldest_expiry_us;
 	meta->key_bytes = sum->key_bytes;
 	meta->value_bytes = sum->value_bytes;
-	kv_set_bounds(meta, sum->smallest, sum->largest);
+	meta->range_deletes = sum->range_deletes;
+	if (sum->entries > 0)
+		kv_set_bounds(meta, sum->smallest, sum->largest);
+	if (sum->range_deletes > 0)
+		kv_widen_bounds(meta, sum->entries == 0, sum->range_lower,
+						sum->range_upper);
 }
 
 KvStatus

@@ -108,14 +108,16 @@ remember_last(Verify *v, KvSlice key, KvError *err)
 
 typedef struct Counts
 {
-	uint64_t entries, tombstones, min_csn, max_csn, max_xid;
+	uint64_t entries, tombstones, range_deletes, min_csn, max_csn, max_xid;
 } Counts;
 
 static void
 count_entry(Counts *n, const KvEntry *e)
 {
-	if (n->entries++ == 0)
+	if (n->entries + n->range_deletes == 0)
 		n->min_csn = n->max_csn = e->csn;
+	n->entries += e->kind != KV_KIND_RANGE_DELETE;
+	n->range_deletes += e->kind == KV_KIND_RANGE_DELETE;
 	n->tombstones += e->kind == KV_KIND_DELETE;
 	if (e->csn < n->min_csn)
 		n->min_csn = e->csn;
@@ -130,11 +132,41 @@ compare_counts(Verify *v, const KvFileMeta *meta, const Counts *n)
 {
 	if (n->entries != meta->entries || n->tombstones != meta->tombstones)
 		say(v, "number of entries differs from the MANIFEST");
-	if (n->entries > 0 &&
+	if (n->range_deletes != meta->range_deletes)
+		say(v, "number of range deletes differs from the MANIFEST");
+	if (n->entries + n->range_deletes > 0 &&
 		(n->min_csn != meta->min_csn || n->max_csn != meta->max_csn))
 		say(v, "csn range differs from the MANIFEST");
 	if (n->max_xid != meta->max_xid)
 		say(v, "transaction range differs from the MANIFEST");
+}
+
+/* The bounds are those of keys and range deletes together. */
+static void
+check_bounds(Verify *v, const KvFileMeta *meta, KvFileMeta *bounds, KvSst *sst,
+			 Counts *counts)
+{
+	const KvEntry *items;
+	uint32_t i, n;
+	KvSlice largest;
+
+	items = kv_sst_range_deletes(sst, &n);
+	for (i = 0; i < n; i++)
+	{
+		kv_widen_bounds(bounds, counts->entries + i == 0, items[i].key,
+						items[i].value);
+		count_entry(counts, &items[i]);
+	}
+	if (counts->entries + n == 0)
+		return;
+	if (!kv_slice_equal(kv_slice(bounds->smallest, bounds->smallest_len),
+						kv_slice(meta->smallest, meta->smallest_len)))
+		say(v, "smallest key differs from the MANIFEST");
+	largest = kv_slice(bounds->largest, bounds->largest_len);
+	if (n > 0 &&
+		(bounds->largest_cut != meta->largest_cut ||
+		 !kv_slice_equal(largest, kv_slice(meta->largest, meta->largest_len))))
+		say(v, "range deletes reach beyond the bounds in the MANIFEST");
 }
 
 static KvStatus
@@ -178,10 +210,17 @@ check_content(Verify *v, const KvFileMeta *meta, KvSst *sst, KvError *err)
 		return status;
 	if (outside)
 		say(v, "a key lies outside the bounds in the MANIFEST");
-	if (counts.entries > 0 &&
-		!kv_slice_equal(kv_slice(bounds.smallest, bounds.smallest_len),
-						kv_slice(meta->smallest, meta->smallest_len)))
-		say(v, "smallest key differs from the MANIFEST");
+	if (counts.entries > 0)
+	{
+		KvFileMeta last = {0};
+
+		kv_set_bounds(&last, kv_slice(v->last_key, v->last_len),
+					  kv_slice(v->last_key, v->last_len));
+		bounds.largest_len = last.largest_len;
+		bounds.largest_cut = last.largest_cut;
+		memcpy(bounds.largest, last.largest, last.largest_len);
+	}
+	check_bounds(v, meta, &bounds, sst, &counts);
 	compare_counts(v, meta, &counts);
 	return KV_OK;
 }
@@ -259,6 +298,9 @@ verify_files(Verify *v, const uint32_t *slots, uint32_t n, KvError *err)
 		if (i == 0 ||
 			meta->level != kv_file_at(v->db, slots[i - 1])->meta.level)
 			v->has_last = false;
+		if (i > 0 && meta->level > 0 && v->has_last &&
+			kv_files_overlap(meta, &kv_file_at(v->db, slots[i - 1])->meta))
+			say(v, "its bounds overlap those of the file before it");
 		if (i > 0 && meta->level == 0 &&
 			kv_file_at(v->db, slots[i - 1])->meta.max_csn < meta->max_csn)
 			say(v, "L0 is not in the order of csn");

@@ -12,7 +12,7 @@ KvStatus
 kv_judge(KvDb *db, const KvReadView *view, const KvEntry *e, KvSource source,
 		 KvVerdict *verdict)
 {
-	KV_ASSERT(e->kind >= KV_KIND_PUT && e->kind <= KV_KIND_PUT_EXPIRING);
+	KV_ASSERT(e->kind >= KV_KIND_PUT && e->kind <= KV_KIND_RANGE_DELETE);
 	*verdict = KV_HIDDEN;
 	if (e->csn > view->max_csn)
 		return KV_OK;

@@ -5,9 +5,19 @@
  * The same bytes stand in the host's log and in the kvlsm WAL:
  *   entry* with entry = kind 1, varint key length, varint value length,
  *   [varint zigzag expiry if kind = expiring put], key, value
+ * where a range delete has its bounds for key and value,
  * up to the end of the payload (docs/format.md).
  */
 #include "engine/lsm/db_internal.h"
+
+/* lower < upper, both with a store id; true for every other kind */
+static bool
+range_is_good(const KvEntry *e)
+{
+	return e->kind != KV_KIND_RANGE_DELETE ||
+		   (e->value.len >= KV_STORE_PREFIX && e->value.len <= KV_MAX_KEY &&
+			kv_slice_compare(e->key, e->value) < 0);
+}
 
 KvStatus
 kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *e, KvError *err)
@@ -15,11 +25,14 @@ kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *e, KvError *err)
 	size_t need = 1 + 3 * KV_VARINT_MAX + e->key.len + e->value.len;
 	char *p;
 
-	KV_ASSERT(e->kind >= KV_KIND_PUT && e->kind <= KV_KIND_PUT_EXPIRING);
+	KV_ASSERT(e->kind >= KV_KIND_PUT && e->kind <= KV_KIND_RANGE_DELETE);
 	KV_ASSERT(batch->len <= batch->cap);
 	if (e->key.len > KV_MAX_KEY || e->key.len < KV_STORE_PREFIX ||
 		e->value.len > KV_MAX_VALUE)
 		return kv_fail(err, KV_TOO_LARGE, "key or value is too large");
+	if (!range_is_good(e))
+		return kv_fail(err, KV_INVALID,
+					   "bounds of a range delete make no sense");
 	if (batch->cap - batch->len < need)
 	{
 		size_t cap = batch->cap ? batch->cap * 2 : 512;
@@ -92,11 +105,11 @@ kv_batch_next(KvSlice *payload, KvEntry *e, KvError *err)
 	memset(e, 0, sizeof(*e));
 	if (!kv_get_u8(payload, &e->kind) || !kv_get_varint(payload, &key_len) ||
 		!kv_get_varint(payload, &value_len) || e->kind < KV_KIND_PUT ||
-		e->kind > KV_KIND_PUT_EXPIRING || key_len < KV_STORE_PREFIX ||
+		e->kind > KV_KIND_RANGE_DELETE || key_len < KV_STORE_PREFIX ||
 		key_len > KV_MAX_KEY || value_len > KV_MAX_VALUE ||
 		(e->kind == KV_KIND_PUT_EXPIRING && !kv_get_varint(payload, &expiry)) ||
 		!kv_get_bytes(payload, key_len, &e->key) ||
-		!kv_get_bytes(payload, value_len, &e->value))
+		!kv_get_bytes(payload, value_len, &e->value) || !range_is_good(e))
 		return kv_corrupt(err, 0, 0, "batch entry is malformed");
 	e->expires_us = kv_unzigzag(expiry);
 	return KV_OK;

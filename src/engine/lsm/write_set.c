@@ -136,6 +136,9 @@ kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
 {
 	KvStatus status;
 
+	if (entry->kind == KV_KIND_RANGE_DELETE)
+		return kv_fail(err, KV_INVALID,
+					   "a transaction's writes hold no range deletes");
 	if (entry->key.len > KV_MAX_KEY || entry->value.len > KV_MAX_VALUE)
 		return kv_fail(err, KV_TOO_LARGE, "a key or value is too large");
 	status = make_room(ws, entry->key.len + entry->value.len, err);

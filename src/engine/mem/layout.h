@@ -152,6 +152,8 @@ struct KvMem
 		KvHint hint;
 	} under_log_lock;
 	_Atomic uint32_t first_batch;
+	/* The newest range delete, 0: none. */
+	_Atomic uint32_t range_deletes;
 };
 
 #define KV_MEM_HEAD_BYTES 256
@@ -176,6 +178,14 @@ typedef struct KvMemBatchShared
 #define KV_META_LONG	  0xfffu
 #define KV_ENTRY_WORDS	  3
 #define KV_ENTRY_MAX_HEAD 24
+
+/*
+ * A range delete: words {next, check, batch, lower's length, upper's length}
+ * then lower and upper, each with zeros up to the next word.  next is the one
+ * that was added before it, so a smaller offset; check is a hash of all that
+ * follows it and of the batch's csn and xid.
+ */
+#define KV_RANGE_HEAD 20
 
 /* An entry's head, every number of it checked against the buffer's end. */
 typedef struct KvEntryView
@@ -334,5 +344,11 @@ void kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len);
 bool kv_entry_check(const KvEntryView *view, const void *bytes, size_t len,
 					uint64_t csn, uint64_t xid);
 bool kv_batch_read(const KvMem *mem, uint32_t batch, KvMemBatch *info);
+
+/* mem_range.c: for kv_mem_add and kv_mem_check */
+KvStatus kv_mem_add_range_delete(KvMem *mem, uint32_t batch,
+								 const KvEntry *entry) KV_MUST_CHECK;
+KvStatus kv_mem_check_ranges(const KvMem *mem, uint64_t generation,
+							 uint64_t *n) KV_MUST_CHECK;
 
 #endif /* KV_MEM_LAYOUT_H */

@@ -23,6 +23,7 @@ kv_mem_init(void *buf, size_t bytes, uint64_t generation)
 	 * sees any of it sees the new generation too. */
 	kv_release64(&mem->generation, generation);
 	kv_release32(&mem->first_batch, 0);
+	kv_release32(&mem->range_deletes, 0);
 	kv_relaxed_set32(&mem->under_log_lock.last_batch, 0);
 	kv_relaxed_set64(&mem->under_log_lock.entries, 0);
 	kv_arena_init(mem, bytes - bytes % KV_NODE_ALIGN);
@@ -43,6 +44,10 @@ kv_mem_bound(size_t n, size_t payload)
 	/* an entry's head, its padding, and what it adds to the tree */
 	size_t per_entry = KV_ENTRY_MAX_HEAD - 4 + 3 + KV_ORDERED_PER_ENTRY;
 
+	/* a range delete has a shorter head, and two paddings */
+	static_assert(KV_RANGE_HEAD + 3 + 3 <=
+					  KV_ENTRY_MAX_HEAD - 4 + 3 + KV_ORDERED_PER_ENTRY,
+				  "a range delete takes no more than an entry");
 	/* the value's length word belongs to large values: 4 of 4096 bytes */
 	return payload + payload / 1024 + n * per_entry + KV_ORDERED_PER_BATCH +
 		   sizeof(KvMemBatchShared) + 8 + KV_ENTRY_MAX_HEAD;
@@ -162,6 +167,8 @@ kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
 	uint32_t ref;
 
 	KV_ASSERT(batch != 0);
+	if (entry->kind == KV_KIND_RANGE_DELETE)
+		return kv_mem_add_range_delete(mem, batch, entry);
 	KV_ASSERT(entry->kind >= KV_KIND_PUT && entry->kind <= KV_KIND_PUT_EXPIRING);
 	if (entry->key.len > KV_MAX_KEY || entry->value.len > KV_MAX_VALUE)
 		return KV_TOO_LARGE;

@@ -52,7 +52,8 @@ KvStatus kv_mem_begin_batch(KvMem *mem, uint64_t csn, uint64_t xid,
 /*
  * Writer: adds a version; key and value are copied.  entry's csn, xid and
  * state are ignored (the batch has them).  Keys of one batch are distinct:
- * KV_EXISTS.  KV_EXISTS, KV_FULL and KV_TOO_LARGE leave the memtable as it was;
+ * KV_EXISTS (a range delete may start at the key of another entry, and is not
+ * compared).  KV_EXISTS, KV_FULL and KV_TOO_LARGE leave the memtable as it was;
  * KV_CORRUPT: a node is damaged.
  */
 KvStatus kv_mem_add(KvMem *mem, uint32_t batch,
@@ -83,6 +84,22 @@ void kv_mem_set_state(KvMem *mem, uint32_t batch, KvXactState state);
  */
 KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
 					KvVersionFn fn, void *arg) KV_MUST_CHECK;
+
+/*
+ * Range deletes are added by kv_mem_add and stand outside the order: neither
+ * kv_mem_get nor an iterator shows them.  Without any, a reader's only cost is
+ * the relaxed load of kv_mem_has_range_deletes.
+ *
+ * kv_mem_covering visits those that cover key, newest first, until fn returns
+ * true; the entry has no slices.  KV_RETRY and KV_CORRUPT as in kv_mem_get.
+ * kv_mem_range_deletes visits all, newest first, as verified copies that are
+ * valid during the call.
+ */
+bool kv_mem_has_range_deletes(const KvMem *mem);
+KvStatus kv_mem_covering(const KvMem *mem, uint64_t generation, KvSlice key,
+						 KvVersionFn fn, void *arg) KV_MUST_CHECK;
+KvStatus kv_mem_range_deletes(KvEnv *env, const KvMem *mem, uint64_t generation,
+							  KvVersionFn fn, void *arg) KV_MUST_CHECK;
 
 /*
  * An iterator over one generation.  It copies the current entry before it

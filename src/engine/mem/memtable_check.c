@@ -224,9 +224,10 @@ kv_mem_check(const KvMem *mem, KvError *err)
 		KvStatus status;
 
 		before = kv_mem_entries(mem);
-		w.entries = 0;
 		w.last = 0;
 		w.any_leaf = false;
+		if (kv_mem_check_ranges(mem, w.generation, &w.entries) != KV_OK)
+			return damaged(&w, 0, "a range delete is damaged");
 		status = check_node(&w, kv_acquire32(&mem->root), -1, 0, 0);
 		if (status != KV_OK)
 			return status;

@@ -26,6 +26,7 @@ typedef struct KvSstOptions
 	 * table first finds in memory what was there before it was rewritten.
 	 */
 	KvCache *cache;
+	bool range_deletes; /* kv_sst_builder_add_range_delete may be called */
 } KvSstOptions;
 
 /* What the builder knows at the end; goes into the MANIFEST. */
@@ -39,7 +40,10 @@ typedef struct KvSstSummary
 	uint64_t min_xid, max_xid;		 /* of the tagged versions; 0: none */
 	uint64_t key_bytes, value_bytes; /* before compression */
 	int64_t oldest_expiry_us;		 /* 0: nothing expires */
-	KvSlice smallest, largest; /* keys; the builder's, until it is freed */
+	/* keys; the builder's, until it is freed */
+	KvSlice smallest, largest;
+	uint64_t range_deletes;
+	KvSlice range_lower, range_upper; /* their extents, if there are any */
 } KvSstSummary;
 
 /*
@@ -53,6 +57,12 @@ KvStatus kv_sst_builder_open(KvEnv *env, const KvSstOptions *options,
 /* Entries come in order (kv_entry_compare); else KV_INVALID.  xid 0 = untagged. */
 KvStatus kv_sst_builder_add(KvSstBuilder *b, const KvEntry *entry,
 							KvError *err) KV_MUST_CHECK;
+/*
+ * A range delete: at any time, but in order among themselves (lower bound
+ * ascending, csn descending, no two with both equal); else KV_INVALID.
+ */
+KvStatus kv_sst_builder_add_range_delete(KvSstBuilder *b, const KvEntry *entry,
+										 KvError *err) KV_MUST_CHECK;
 /* Bytes written so far plus what is buffered: when to cut. */
 uint64_t kv_sst_builder_bytes(const KvSstBuilder *b);
 /* Writes filter, index, properties, footer.  Does not sync. */
@@ -146,6 +156,12 @@ KvStatus kv_sst_probe_visit(KvSst *sst, KvSlice key, const KvSstProbe *probe,
  */
 KvStatus kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **it,
 					 KvError *err) KV_MUST_CHECK;
+
+/*
+ * The table's range deletes in order, *n of them; they live as long as the
+ * table is open.  state as in kv_sst_get.  NULL, 0: none.
+ */
+const KvEntry *kv_sst_range_deletes(const KvSst *sst, uint32_t *n);
 
 /* Roughly how many of the file's bytes lie before key (from the index). */
 uint64_t kv_sst_offset_of(KvSst *sst, KvSlice key);

@@ -16,7 +16,7 @@
 #include "engine/sst/block_builder.h"
 #include "engine/sst/bloom.h"
 #include "engine/sst/compress.h"
-#include "engine/sst/sst_meta.h"
+#include "engine/sst/sst_range.h"
 
 #define OUT_BYTES	((size_t) 256 << 10)
 #define WRITE_BACK	((size_t) 1 << 20) /* to the device in such pieces */
@@ -71,6 +71,7 @@ struct KvSstBuilder
 
 	KvBuffer first_key, last_key;
 	uint64_t last_csn;
+	KvRangeBlock ranges;
 	KvSstProps props;
 };
 
@@ -439,6 +440,7 @@ kv_sst_builder_open(KvEnv *env, const KvSstOptions *options,
 	header.identity = *identity;
 	header.file_no = file_no;
 	header.salt = b->salt;
+	header.features = options->range_deletes ? KV_FEATURE_RANGE_DELETES : 0;
 	kv_file_header_encode(&header, b->out.data);
 	b->out.len = KV_FILE_HEADER_BYTES;
 	*builder = b;
@@ -465,7 +467,8 @@ check_entry(const KvSstBuilder *b, const KvEntry *e, KvError *err)
 static void
 count_entry(KvSstProps *props, const KvEntry *e)
 {
-	if (props->entries == 0 || e->csn < props->min_csn)
+	if ((props->entries == 0 && props->range_deletes == 0) ||
+		e->csn < props->min_csn)
 		props->min_csn = e->csn;
 	if (e->csn > props->max_csn)
 		props->max_csn = e->csn;
@@ -546,6 +549,16 @@ kv_sst_builder_add(KvSstBuilder *b, const KvEntry *entry, KvError *err)
 	return b->status;
 }
 
+KvStatus
+kv_sst_builder_add_range_delete(KvSstBuilder *b, const KvEntry *entry,
+								KvError *err)
+{
+	if (b->status != KV_OK)
+		return kv_fail(err, b->status, "an earlier failure ended this table");
+	KV_ASSERT(b->options.range_deletes);
+	return kv_range_block_add(b->env, &b->ranges, &b->props, entry, err);
+}
+
 uint64_t
 kv_sst_builder_bytes(const KvSstBuilder *b)
 {
@@ -600,8 +613,13 @@ write_end(KvSstBuilder *b, KvSstFooter *footer, KvError *err)
 {
 	KvBuffer payload = {0};
 	char buf[KV_FOOTER_BYTES];
-	KvStatus status;
+	KvStatus status = KV_OK;
 
+	if (b->props.range_deletes > 0)
+		status = write_block(b, KV_BLOCK_RANGE_DELETES, &b->ranges.payload,
+							 &b->props.range_block, err);
+	if (status != KV_OK)
+		return status;
 	if (!kv_props_encode(b->env, &b->props, &payload))
 		return no_memory(b, err);
 	status = write_block(b, KV_BLOCK_PROPERTIES, &payload, &footer->properties,
@@ -656,17 +674,7 @@ kv_sst_builder_finish(KvSstBuilder *b, KvSstSummary *summary, KvError *err)
 		return b->status;
 	summary->size = b->out_off;
 	summary->digest = XXH3_64bits_digest(b->digest);
-	summary->entries = props->entries;
-	summary->tombstones = props->tombstones;
-	summary->min_csn = props->min_csn;
-	summary->max_csn = props->max_csn;
-	summary->min_xid = props->min_xid;
-	summary->max_xid = props->max_xid;
-	summary->key_bytes = props->key_bytes;
-	summary->value_bytes = props->value_bytes;
-	summary->oldest_expiry_us = props->oldest_expiry_us;
-	summary->smallest = props->smallest;
-	summary->largest = props->largest;
+	kv_range_block_summary(&b->ranges, props, summary);
 	b->status = KV_INVALID; /* nothing may follow */
 	return KV_OK;
 }
@@ -689,6 +697,7 @@ kv_sst_builder_free(KvSstBuilder *b)
 	kv_buffer_free(env, &b->hashes);
 	kv_buffer_free(env, &b->first_key);
 	kv_buffer_free(env, &b->last_key);
+	kv_buffer_free(env, &b->ranges.payload);
 	kv_block_builder_free(&b->data);
 	kv_block_builder_free(&b->index);
 	kv_block_builder_free(&b->top);

@@ -17,8 +17,9 @@
 #define KV_SST_VERSION 1
 
 /*
- * Feature bits of the file header.  A reader of version 1 refuses any.
- * 0x1 is kept for a hash index in data blocks.
+ * Feature bits of the file header (file_header.h has those that are known).
+ * 0x1 is kept for a hash index in data blocks; 0x2: there may be a block of
+ * range deletes.
  */
 
 /* Kinds of blocks; part of every checksum. */
@@ -30,7 +31,8 @@ typedef enum KvBlockKind
 	KV_BLOCK_TOP = 4,		 /* the index of index partitions */
 	KV_BLOCK_FILTER_DIR = 5, /* the index of filter partitions */
 	KV_BLOCK_PROPERTIES = 6,
-	KV_BLOCK_FOOTER = 7 /* not a block, but its checksum needs a kind */
+	KV_BLOCK_FOOTER = 7, /* not a block, but its checksum needs a kind */
+	KV_BLOCK_RANGE_DELETES = 8
 } KvBlockKind;
 
 /* How a block's payload is stored. */
@@ -103,7 +105,11 @@ typedef enum KvSstProperty
 	KV_PROP_FILTER_BITS = 16,
 	/* bytes */
 	KV_PROP_SMALLEST = 17,
-	KV_PROP_LARGEST = 18
+	KV_PROP_LARGEST = 18,
+	/* varints; only in tables with range deletes */
+	KV_PROP_RANGE_DELETES = 19, /* how many */
+	KV_PROP_RANGE_OFFSET = 20,	/* their block */
+	KV_PROP_RANGE_SIZE = 21
 } KvSstProperty;
 
 /* Where a block is; size includes the trailer.  size 0: there is none. */

@@ -26,9 +26,11 @@ struct KvSst
 	KvSstOverride override;
 	KvSstFooter footer;
 	KvSstProps props;
-	KvBuffer props_mem; /* props' keys point into it */
-	KvBuffer top_mem;	/* payload under top */
-	KvBuffer dir_mem;	/* payload under filter_dir */
+	KvBuffer props_mem;	 /* props' keys point into it */
+	KvBuffer top_mem;	 /* payload under top */
+	KvBuffer dir_mem;	 /* payload under filter_dir */
+	KvBuffer ranges_mem; /* payload of the range deletes */
+	KvEntry *ranges;	 /* their keys and values point into it; or NULL */
 
 	/* Scratch of one call at a time. */
 	KvCursor top;

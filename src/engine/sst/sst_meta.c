@@ -35,8 +35,13 @@ static const Number numbers[] = {
 	NUMBER(KV_PROP_BLOCK_BYTES, block_bytes),
 	NUMBER(KV_PROP_FRAME_BYTES, frame_bytes),
 	NUMBER(KV_PROP_FILTER_BITS, filter_bits),
+	/* those of range deletes are last, and left out where there are none */
+	NUMBER(KV_PROP_RANGE_DELETES, range_deletes),
+	NUMBER(KV_PROP_RANGE_OFFSET, range_block.offset),
+	NUMBER(KV_PROP_RANGE_SIZE, range_block.size),
 };
-#define N_NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+#define N_NUMBERS		(sizeof(numbers) / sizeof(numbers[0]))
+#define N_RANGE_NUMBERS 3
 
 static char *
 put_number(char *p, uint64_t tag, uint64_t v)
@@ -61,13 +66,14 @@ kv_props_encode(KvEnv *env, const KvSstProps *props, KvBuffer *out)
 {
 	size_t room = (N_NUMBERS + 3) * 3 * KV_VARINT_MAX + props->smallest.len +
 				  props->largest.len;
+	size_t n = N_NUMBERS - (props->range_deletes > 0 ? 0 : N_RANGE_NUMBERS);
 	char *p;
 	size_t i;
 
 	if (!kv_buffer_reserve(env, out, room))
 		return false;
 	p = out->data + out->len;
-	for (i = 0; i < N_NUMBERS; i++)
+	for (i = 0; i < n; i++)
 	{
 		uint64_t v;
 

@@ -22,6 +22,8 @@ typedef struct KvSstProps
 	uint64_t index_blocks, filter_blocks;
 	uint64_t block_bytes, frame_bytes, filter_bits;
 	KvSlice smallest, largest;
+	uint64_t range_deletes;
+	KvBlockHandle range_block; /* size 0: none */
 } KvSstProps;
 
 /* Appends to out; false: no memory. */

@@ -12,6 +12,7 @@
 
 #include "engine/base/check.h"
 #include "engine/sst/bloom.h"
+#include "engine/sst/sst_range.h"
 
 /* ---- open and close ---- */
 
@@ -113,6 +114,8 @@ load(KvSst *sst, const KvIdentity *identity, KvError *err)
 		status = load_directory(sst, sst->footer.filter_dir,
 								KV_BLOCK_FILTER_DIR, &sst->dir_mem,
 								&sst->filter_dir, err);
+	if (status == KV_OK)
+		status = kv_sst_load_ranges(sst, err);
 	return status;
 }
 
@@ -131,6 +134,9 @@ destroy(KvSst *sst)
 	kv_buffer_free(env, &sst->props_mem);
 	kv_buffer_free(env, &sst->top_mem);
 	kv_buffer_free(env, &sst->dir_mem);
+	kv_buffer_free(env, &sst->ranges_mem);
+	if (sst->ranges != NULL)
+		env->ops->free(env, sst->ranges);
 	for (i = 0; i < KV_SST_SPARES; i++)
 		kv_buffer_free(env, &sst->spares[i]);
 	env->ops->free(env, sst);

@@ -11,6 +11,7 @@
 
 #include "engine/base/check.h"
 #include "engine/sst/bloom.h"
+#include "engine/sst/sst_range.h"
 
 typedef struct Verify
 {
@@ -156,7 +157,7 @@ check_key_in_filter(Verify *v, KvSlice key)
 static void
 count(KvSstProps *p, const KvEntry *e)
 {
-	if (p->entries == 0 || e->csn < p->min_csn)
+	if ((p->entries == 0 && p->range_deletes == 0) || e->csn < p->min_csn)
 		p->min_csn = e->csn;
 	if (e->csn > p->max_csn)
 		p->max_csn = e->csn;
@@ -306,6 +307,24 @@ check_blocks(Verify *v)
 }
 
 static KvStatus
+check_ranges(Verify *v)
+{
+	KvBlockHandle h = v->sst->props.range_block;
+	KvBlockRef ref;
+	KvStatus status;
+
+	if (h.size == 0)
+		return KV_OK;
+	status = fetch(v, h, KV_BLOCK_RANGE_DELETES, &ref);
+	if (status != KV_OK)
+		return status;
+	if (!kv_range_block_check(kv_slice(ref.data, ref.len), &v->seen))
+		status = wrong(v, h.offset, "range deletes are malformed");
+	kv_sst_release(v->sst, &ref);
+	return status;
+}
+
+static KvStatus
 compare_properties(Verify *v)
 {
 	const KvSstProps *a = &v->seen;
@@ -314,6 +333,8 @@ compare_properties(Verify *v)
 
 	if (v->bytes != v->sst->size)
 		return wrong(v, at, "table has bytes that belong to no block");
+	if (a->range_deletes != b->range_deletes)
+		return wrong(v, at, "range deletes differ from the properties");
 	if (a->entries != b->entries || a->tombstones != b->tombstones ||
 		a->key_bytes != b->key_bytes || a->value_bytes != b->value_bytes)
 		return wrong(v, at, "counts differ from the table's properties");
@@ -344,6 +365,8 @@ kv_sst_verify(KvSst *sst, KvError *err)
 	status = check_frame(&v);
 	if (status == KV_OK)
 		status = check_filters(&v);
+	if (status == KV_OK)
+		status = check_ranges(&v);
 	if (status == KV_OK)
 		status = check_blocks(&v);
 	if (status == KV_OK)
