@@ -146,7 +146,7 @@ expected(const LsmModel *m, const LsmSnapshot *s, int key)
 
 		if (v->csn > s->max_csn || (v->xid != 0 && !s->sees[v->xid]))
 			continue;
-		if (v->kind == KV_KIND_DELETE ||
+		if (v->kind == KV_KIND_DELETE || v->kind == KV_KIND_RANGE_DELETE ||
 			(v->kind == KV_KIND_PUT_EXPIRING && v->expires_us <= s->now_us))
 			return NULL;
 		return v;
@@ -174,6 +174,7 @@ lsm_open(int n_keys)
 	m->t.penv->arg = m;
 	m->t.penv->clock_us = 1000000;
 	m->n_keys = n_keys;
+	m->range_deletes = 2 + kv_rand_below(60);
 	m->next_xid = m->first_unsettled = 1;
 	update_horizon(m);
 	KV_REQUIRE_OK(test_db_open(&m->t, &err), &err);
@@ -303,6 +304,62 @@ random_entry(LsmModel *m, int key, LsmVersion *v, char *key_buf,
 	return e;
 }
 
+/* A key, or less, or more than one: bounds need not be keys. */
+static KvSlice
+random_bound(const LsmModel *m, char *buf)
+{
+	KvSlice key = key_of((int) kv_rand_below((uint64_t) m->n_keys), buf);
+
+	switch (kv_rand_below(5))
+	{
+	case 0:
+		key.len -= kv_rand_below(key.len - KV_STORE_PREFIX);
+		break;
+	case 1:
+		buf[key.len++] = '\0';
+		break;
+	case 2:
+		return kv_rand_below(4) == 0 ? store_end(buf) : key;
+	default:
+		break;
+	}
+	return key;
+}
+
+/* A range delete into the batch; covered[] gets the keys that it covers. */
+static void
+add_range_delete(LsmModel *m, KvBatch *batch, bool *covered)
+{
+	char lower[KEY_CAP], upper[KEY_CAP], key[KEY_CAP];
+	KvEntry e = {.kind = KV_KIND_RANGE_DELETE};
+	KvError err;
+	int i;
+
+	do
+	{
+		e.key = random_bound(m, lower);
+		e.value = random_bound(m, upper);
+	} while (kv_slice_compare(e.key, e.value) >= 0);
+	for (i = 0; i < m->n_keys; i++)
+		if (kv_slice_compare(e.key, key_of(i, key)) <= 0 &&
+			kv_slice_compare(key_of(i, key), e.value) < 0)
+			covered[i] = true;
+	KV_CHECK_OK(kv_batch_add(m->t.env, batch, &e, &err), &err);
+}
+
+/* Before the versions of the same batch, which it does not hide. */
+static void
+remember_ranges(LsmModel *m, const bool *covered, const KvWrite *w,
+				uint64_t csn)
+{
+	LsmVersion v = {.csn = csn, .xid = w->xid, .kind = KV_KIND_RANGE_DELETE};
+	int i;
+
+	for (i = 0; i < m->n_keys; i++)
+		if (covered[i])
+			remember(m, i, &v);
+}
+
 void
 lsm_write(LsmModel *m)
 {
@@ -317,8 +374,16 @@ lsm_write(LsmModel *m)
 	KvError err;
 	KvStatus st;
 	int tries = 0;
+	bool covered[LSM_KEYS] = {false};
+	int ranges = kv_rand_below(m->range_deletes) == 0;
 
+	if (ranges > 0 && kv_rand_below(4) == 0)
+		ranges += (int) kv_rand_below(3);
+	for (i = 0; i < ranges; i++)
+		add_range_delete(m, &batch, covered);
 	key = (int) kv_rand_below((uint64_t) m->n_keys);
+	if (ranges > 0 && kv_rand_below(3) == 0)
+		n = 0;
 	for (i = 0; i < n && key < m->n_keys; i++, key += stride)
 	{
 		KvEntry e = random_entry(m, key, &v[i], key_buf, value_buf);
@@ -336,6 +401,7 @@ lsm_write(LsmModel *m)
 		lsm_compactor(m, UINT64_MAX);
 	}
 	KV_REQUIRE_OK(st, &err);
+	remember_ranges(m, covered, &w, csn);
 	for (i = 0; i < n; i++)
 	{
 		v[i].csn = csn;

@@ -64,6 +64,7 @@ struct LsmModel
 	uint64_t next_xid;
 	uint64_t first_unsettled; /* none below runs */
 	uint32_t next_value;
+	uint64_t range_deletes; /* in one batch of so many */
 	LsmSnapshot snapshots[LSM_SNAPSHOTS];
 	LsmScan scans[LSM_SCANS];
 };

@@ -228,7 +228,7 @@ fill_version(KvDb *db, KvStats *out)
 			out->files[level]++;
 			out->bytes[level] += meta->size;
 			out->entries[level] += meta->entries;
-			out->tombstones[level] += meta->tombstones;
+			out->tombstones[level] += meta->tombstones + meta->range_deletes;
 		}
 	kv_version_release(db);
 }
