@@ -66,6 +66,30 @@ static const Row table[] = {
 	{"put new committed", "shadowed", "drop"},
 	{"delete untagged", "shadowed above data", "drop"},
 	{"expired untagged", "shadowed above data", "drop"},
+	/* as is what is older than a range delete that everyone sees */
+	{"put untagged", "range deleted", "drop"},
+	{"put committed", "range deleted above data", "drop"},
+	{"put in-doubt", "range deleted", "drop"},
+	{"put new committed", "range deleted", "drop"},
+	{"delete untagged", "range deleted above data", "drop"},
+	/* a newer one stays, and stays newer: it keeps its csn */
+	{"put untagged", "above a range delete at the bottom", "untagged"},
+	{"put old committed", "above a range delete at the bottom", "untagged"},
+	{"put committed", "above a range delete at the bottom", "keep"},
+	{"delete untagged", "above a range delete at the bottom", "drop"},
+	/* a range delete: as a tombstone */
+	{"range untagged", "above data", "untagged"},
+	{"range old committed", "above data", "untagged"},
+	{"range untagged", "at the bottom", "drop"},
+	{"range old committed", "at the bottom", "drop"},
+	{"range committed", "at the bottom", "keep"},
+	{"range new untagged", "at the bottom", "keep"},
+	{"range new old committed", "above data", "keep"},
+	{"range old in-doubt", "at the bottom", "keep"},
+	{"range in-doubt", "above data", "keep"},
+	{"range aborted", "above data", "drop"},
+	{"range old aborted", "at the bottom", "drop"},
+	{"range committed", "in a dropped store above data", "drop"},
 	/* a dropped store takes all */
 	{"put committed", "in a dropped store", "drop"},
 	{"put in-doubt", "in a dropped store above data", "drop"},
@@ -86,6 +110,8 @@ version_of(const char *text, KvXactState *state)
 	e.kind = KV_KIND_PUT;
 	if (says(text, "delete"))
 		e.kind = KV_KIND_DELETE;
+	else if (says(text, "range"))
+		e.kind = KV_KIND_RANGE_DELETE;
 	else if (says(text, "expir"))
 		e.kind = KV_KIND_PUT_EXPIRING;
 	if (e.kind == KV_KIND_PUT_EXPIRING)
@@ -119,7 +145,13 @@ KV_TEST(truth_table)
 						  says(row->where, "above data"));
 		key.shadowed = says(row->where, "shadowed");
 		key.kept = says(row->where, "one kept");
-		got = names[kv_drop_decide(&key, &horizon, &e, state)];
+		key.dead_below = says(row->where, "range deleted") ? 102 : 0;
+		key.covered = says(row->where, "range delete");
+		if (e.kind == KV_KIND_RANGE_DELETE)
+			got = names[kv_drop_decide_range(key.store_dropped, key.data_below,
+											 &horizon, &e, state)];
+		else
+			got = names[kv_drop_decide(&key, &horizon, &e, state)];
 		if (strcmp(got, row->verdict) != 0)
 			kv_test_fail(__FILE__, __LINE__, "%s, %s: %s, not %s",
 						 row->version, row->where, got, row->verdict);

@@ -162,6 +162,65 @@ race_scan(Race *race, KvRand *r)
 	it->ops->close(it);
 }
 
+/* ---- range deletes: every 16th batch has one, of its own key alone */
+
+#define RANGE_EVERY 16
+
+typedef struct RangeVisit
+{
+	uint64_t want, last_csn, n;
+	bool found, wrong;
+} RangeVisit;
+
+static bool
+range_visit(void *arg, const KvEntry *e)
+{
+	RangeVisit *v = arg;
+
+	v->wrong |= e->csn >= v->last_csn || e->kind != KV_KIND_RANGE_DELETE ||
+				e->csn % RANGE_EVERY != 1 || e->xid != 0;
+	if (e->key.len > 0)
+		v->wrong |= e->key.len != 16 || e->value.len != 17 ||
+					memcmp(e->key.data, e->value.data, 16) != 0 ||
+					e->value.data[16] != 0;
+	v->last_csn = e->csn;
+	v->found |= e->csn == v->want;
+	v->n++;
+	return false;
+}
+
+static void
+race_ranges(Race *race, KvRand *r)
+{
+	uint64_t published = atomic_load_explicit(&race->published,
+											  memory_order_acquire);
+	uint32_t n = (uint32_t) published, i;
+	RangeVisit v = {.last_csn = UINT64_MAX};
+	char key[16];
+	bool all = kv_rand_next(r) % 4 == 0;
+	KvStatus status;
+
+	if (n == 0)
+		return;
+	i = (uint32_t) (kv_rand_next(r) % n) / RANGE_EVERY * RANGE_EVERY;
+	v.want = i + 1;
+	if (all)
+		status = kv_mem_range_deletes(kv_test_env(), race->mem,
+									  published >> 32, range_visit, &v);
+	else
+		status = kv_mem_covering(race->mem, published >> 32,
+								 race_key(published >> 32, i, key),
+								 range_visit, &v);
+	if (status == KV_RETRY)
+	{
+		atomic_fetch_add_explicit(&race->retries, 1, memory_order_relaxed);
+		return;
+	}
+	KV_CHECK_STATUS(status, KV_OK);
+	KV_CHECK(!v.wrong && v.found);
+	KV_CHECK(!all || v.n >= (n + RANGE_EVERY - 1) / RANGE_EVERY);
+}
+
 typedef struct RaceThread
 {
 	Race *race;
@@ -182,6 +241,8 @@ race_reader(void *arg)
 
 		for (i = 0; i < 200; i++)
 			race_get(t->race, &r);
+		for (i = 0; i < 20; i++)
+			race_ranges(t->race, &r);
 		race_scan(t->race, &r);
 	}
 	return NULL;
@@ -194,20 +255,25 @@ race_write_generation(Race *race, uint64_t generation)
 
 	for (;;)
 	{
-		char key[16];
+		char key[17] = {0};
 		char value[24];
 		uint32_t batch;
 		KvEntry e = {.key = race_key(generation, i, key),
 					 .value = kv_slice(value, 24),
 					 .kind = KV_KIND_PUT};
+		KvEntry range = {.key = e.key,
+						 .value = kv_slice(key, 17),
+						 .kind = KV_KIND_RANGE_DELETE};
 
 		memcpy(value, key, 16);
 		kv_put_u64(value + 16, i + 1);
-		if (kv_mem_free(race->mem) < kv_mem_bound(1, 40))
+		if (kv_mem_free(race->mem) < kv_mem_bound(2, 40 + 33))
 			return;
 		KV_REQUIRE(kv_mem_begin_batch(race->mem, i + 1, 0, 0,
 									  KV_XACT_COMMITTED, &batch) == KV_OK);
 		KV_REQUIRE(kv_mem_add(race->mem, batch, &e) == KV_OK);
+		if (i % RANGE_EVERY == 0)
+			KV_REQUIRE(kv_mem_add(race->mem, batch, &range) == KV_OK);
 		i++;
 		atomic_store_explicit(&race->published, generation << 32 | i,
 							  memory_order_release);

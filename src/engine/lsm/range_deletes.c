@@ -302,7 +302,7 @@ kv_range_list_add_mem(KvDb *db, KvRangeList *list, const KvVersionMem *mem,
 	KvStatus status;
 
 	if (!kv_mem_has_range_deletes(m))
-		return KV_OK;
+		return kv_mem_generation(m) == mem->generation ? KV_OK : KV_RETRY;
 	status = kv_mem_range_deletes(db->env, m, mem->generation, collect, &c);
 	if (status == KV_NO_MEMORY || c.no_memory)
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for range deletes");

@@ -86,11 +86,9 @@ kv_mem_add_range_delete(KvMem *mem, uint32_t batch, const KvEntry *entry)
 bool
 kv_mem_has_range_deletes(const KvMem *mem)
 {
-	/*
-	 * Relaxed: who must see the batch came to know of its csn or its
-	 * transaction after the batch was in.
-	 */
-	return kv_relaxed32(&mem->range_deletes) != 0;
+	/* acquire: a list that the next generation has emptied must not be taken
+	 * for this one's by who looks at the generation afterwards */
+	return kv_acquire32(&mem->range_deletes) != 0;
 }
 
 /* false: there cannot be one at ref */
@@ -191,6 +189,9 @@ kv_mem_range_deletes(KvEnv *env, const KvMem *mem, uint64_t generation,
 			v.next = 0;
 		env->ops->free(env, copy);
 	}
+	/* the list may have been emptied before its head was read */
+	if (status == KV_OK && kv_mem_generation(mem) != generation)
+		status = KV_RETRY;
 	return status;
 }
 

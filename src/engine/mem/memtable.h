@@ -88,7 +88,8 @@ KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
 /*
  * Range deletes are added by kv_mem_add and stand outside the order: neither
  * kv_mem_get nor an iterator shows them.  Without any, a reader's only cost is
- * the relaxed load of kv_mem_has_range_deletes.
+ * the load of kv_mem_has_range_deletes, whose answer holds if the generation
+ * is still the reader's afterwards.
  *
  * kv_mem_covering visits those that cover key, newest first, until fn returns
  * true; the entry has no slices.  KV_RETRY and KV_CORRUPT as in kv_mem_get.
