@@ -9,13 +9,12 @@
 
 #define STORE	  1
 #define MAX_VALUE 700
-#define KEY_CAP	  300
 
 /* ---- names of things */
 
 /* Every third key is long, with a common start that exceeds file bounds. */
-static KvSlice
-key_of(int i, char *buf)
+KvSlice
+lsm_key_of(int i, char *buf)
 {
 	size_t n = KV_STORE_PREFIX;
 
@@ -25,7 +24,7 @@ key_of(int i, char *buf)
 		memset(buf + n, 'm', 140);
 		n += 140;
 	}
-	n += (size_t) snprintf(buf + n, KEY_CAP - n, "%s%05d",
+	n += (size_t) snprintf(buf + n, LSM_KEY_CAP - n, "%s%05d",
 						   i < 200	 ? "a"
 						   : i < 260 ? ""
 									 : "z",
@@ -44,8 +43,8 @@ value_of(uint32_t number, char *buf)
 }
 
 /* The end of the store */
-static KvSlice
-store_end(char *buf)
+KvSlice
+lsm_store_end(char *buf)
 {
 	kv_store_be32(buf, STORE + 1);
 	return kv_slice(buf, KV_STORE_PREFIX);
@@ -250,8 +249,8 @@ lsm_close(LsmModel *m)
 
 /* ---- writing */
 
-static void
-remember(LsmModel *m, int key, const LsmVersion *v)
+void
+lsm_remember(LsmModel *m, int key, const LsmVersion *v)
 {
 	LsmKey *k = &m->keys[key];
 
@@ -296,68 +295,12 @@ random_entry(LsmModel *m, int key, LsmVersion *v, char *key_buf,
 	v->value = ++m->next_value;
 	if (v->kind == KV_KIND_PUT_EXPIRING)
 		v->expires_us = m->t.penv->clock_us + (int64_t) kv_rand_below(300);
-	e.key = key_of(key, key_buf);
+	e.key = lsm_key_of(key, key_buf);
 	e.kind = v->kind;
 	e.expires_us = v->expires_us;
 	if (v->kind != KV_KIND_DELETE)
 		e.value = value_of(v->value, value_buf);
 	return e;
-}
-
-/* A key, or less, or more than one: bounds need not be keys. */
-static KvSlice
-random_bound(const LsmModel *m, char *buf)
-{
-	KvSlice key = key_of((int) kv_rand_below((uint64_t) m->n_keys), buf);
-
-	switch (kv_rand_below(5))
-	{
-	case 0:
-		key.len -= kv_rand_below(key.len - KV_STORE_PREFIX);
-		break;
-	case 1:
-		buf[key.len++] = '\0';
-		break;
-	case 2:
-		return kv_rand_below(4) == 0 ? store_end(buf) : key;
-	default:
-		break;
-	}
-	return key;
-}
-
-/* A range delete into the batch; covered[] gets the keys that it covers. */
-static void
-add_range_delete(LsmModel *m, KvBatch *batch, bool *covered)
-{
-	char lower[KEY_CAP], upper[KEY_CAP], key[KEY_CAP];
-	KvEntry e = {.kind = KV_KIND_RANGE_DELETE};
-	KvError err;
-	int i;
-
-	do
-	{
-		e.key = random_bound(m, lower);
-		e.value = random_bound(m, upper);
-	} while (kv_slice_compare(e.key, e.value) >= 0);
-	for (i = 0; i < m->n_keys; i++)
-		if (kv_slice_compare(e.key, key_of(i, key)) <= 0 &&
-			kv_slice_compare(key_of(i, key), e.value) < 0)
-			covered[i] = true;
-	KV_CHECK_OK(kv_batch_add(m->t.env, batch, &e, &err), &err);
-}
-
-/* Before the versions of the same batch, which it does not hide. */
-static void
-remember_ranges(LsmModel *m, const bool *covered, const KvWrite *w,
-				uint64_t csn)
-{
-	LsmVersion v = {.csn = csn, .xid = w->xid, .kind = KV_KIND_RANGE_DELETE};
-	int i;
-
-	for (i = 0; i < m->n_keys; i++)
-		if (covered[i])
-			remember(m, i, &v);
 }
 
 void
@@ -368,7 +311,7 @@ lsm_write(LsmModel *m)
 	KvWrite w = {NULL, some_xid(m), NULL, NULL};
 	LsmVersion v[8];
 	int keys[8];
-	char key_buf[KEY_CAP], value_buf[MAX_VALUE];
+	char key_buf[LSM_KEY_CAP], value_buf[MAX_VALUE];
 	KvBatch batch = {0};
 	uint64_t csn;
 	KvError err;
@@ -380,7 +323,7 @@ lsm_write(LsmModel *m)
 	if (ranges > 0 && kv_rand_below(4) == 0)
 		ranges += (int) kv_rand_below(3);
 	for (i = 0; i < ranges; i++)
-		add_range_delete(m, &batch, covered);
+		lsm_add_range_delete(m, &batch, covered);
 	key = (int) kv_rand_below((uint64_t) m->n_keys);
 	if (ranges > 0 && kv_rand_below(3) == 0)
 		n = 0;
@@ -401,12 +344,12 @@ lsm_write(LsmModel *m)
 		lsm_compactor(m, UINT64_MAX);
 	}
 	KV_REQUIRE_OK(st, &err);
-	remember_ranges(m, covered, &w, csn);
+	lsm_remember_ranges(m, covered, &w, csn);
 	for (i = 0; i < n; i++)
 	{
 		v[i].csn = csn;
 		v[i].xid = w.xid;
-		remember(m, keys[i], &v[i]);
+		lsm_remember(m, keys[i], &v[i]);
 	}
 	kv_batch_free(m->t.env, &batch);
 }
@@ -416,7 +359,7 @@ lsm_ingest(LsmModel *m)
 {
 	static LsmVersion v[LSM_KEYS];
 	static int keys[LSM_KEYS];
-	char key_buf[KEY_CAP], value_buf[MAX_VALUE];
+	char key_buf[LSM_KEY_CAP], value_buf[MAX_VALUE];
 	uint64_t xid = some_xid(m), csn;
 	int n = 0, key, i, tries = 0;
 	KvIngest *ingest;
@@ -447,7 +390,7 @@ lsm_ingest(LsmModel *m)
 	{
 		v[i].csn = csn;
 		v[i].xid = xid;
-		remember(m, keys[i], &v[i]);
+		lsm_remember(m, keys[i], &v[i]);
 	}
 }
 
@@ -533,7 +476,7 @@ is_row(const LsmModel *m, const LsmSnapshot *s, int key)
 static KvIter *
 random_overlay(LsmModel *m, LsmSnapshot *s, KvWriteSet **ws)
 {
-	char key_buf[KEY_CAP];
+	char key_buf[LSM_KEY_CAP];
 	KvIter *it;
 	KvError err;
 	int key;
@@ -548,7 +491,7 @@ random_overlay(LsmModel *m, LsmSnapshot *s, KvWriteSet **ws)
 		KvEntry e = {0};
 
 		s->own[key] = (uint8_t) (1 + kv_rand_below(2));
-		e.key = key_of(key, key_buf);
+		e.key = lsm_key_of(key, key_buf);
 		e.kind = s->own[key] == 1 ? KV_KIND_PUT : KV_KIND_DELETE;
 		if (s->own[key] == 1)
 			e.value = kv_slice("own", 3);
@@ -561,8 +504,8 @@ random_overlay(LsmModel *m, LsmSnapshot *s, KvWriteSet **ws)
 static void
 open_scan(LsmModel *m, LsmScan *s)
 {
-	char low[KEY_CAP], high[KEY_CAP];
-	KvSlice lower = {NULL, 0}, upper = store_end(high);
+	char low[LSM_KEY_CAP], high[LSM_KEY_CAP];
+	KvSlice lower = {NULL, 0}, upper = lsm_store_end(high);
 	int from = 0, to = m->n_keys;
 	KvReadView view;
 	KvError err;
@@ -574,12 +517,12 @@ open_scan(LsmModel *m, LsmScan *s)
 	if (kv_rand_below(3) != 0)
 	{
 		from = (int) kv_rand_below((uint64_t) m->n_keys);
-		lower = key_of(from, low);
+		lower = lsm_key_of(from, low);
 	}
 	if (kv_rand_below(3) != 0)
 	{
 		to = from + (int) kv_rand_below((uint64_t) (m->n_keys - from));
-		upper = key_of(to, high);
+		upper = lsm_key_of(to, high);
 	}
 	s->at = s->reverse ? to - 1 : from;
 	s->end = s->reverse ? from - 1 : to;
@@ -595,7 +538,7 @@ static bool
 read_scan(LsmModel *m, LsmScan *s)
 {
 	int step = s->reverse ? -1 : 1;
-	char key_buf[KEY_CAP];
+	char key_buf[LSM_KEY_CAP];
 	KvEntry e;
 	KvError err;
 	KvStatus st = kv_scan_next(s->scan, &e, &err);
@@ -614,7 +557,7 @@ read_scan(LsmModel *m, LsmScan *s)
 		close_scan(m, s);
 		return false;
 	}
-	KV_CHECK_SLICES(e.key, key_of(s->at, key_buf));
+	KV_CHECK_SLICES(e.key, lsm_key_of(s->at, key_buf));
 	check_row(expected(m, &s->snapshot, s->at), s->snapshot.own[s->at] == 1,
 			  s->at, e.value);
 	s->at += step;
@@ -643,13 +586,13 @@ check_gets(LsmModel *m, LsmSnapshot *s)
 {
 	KvReadView view = view_of(s);
 	KvValue value = {0};
-	char key_buf[KEY_CAP];
+	char key_buf[LSM_KEY_CAP];
 	KvError err;
 	int key;
 
 	for (key = 0; key < m->n_keys; key++)
 	{
-		KvStatus st = kv_get(m->t.db, &view, key_of(key, key_buf), &value,
+		KvStatus st = kv_get(m->t.db, &view, lsm_key_of(key, key_buf), &value,
 							 &err);
 		const LsmVersion *v = expected(m, s, key);
 
@@ -664,7 +607,7 @@ check_gets(LsmModel *m, LsmSnapshot *s)
 static void
 check_scan(LsmModel *m, const LsmSnapshot *snapshot, bool reverse, bool rewind)
 {
-	char high[KEY_CAP];
+	char high[LSM_KEY_CAP];
 	LsmScan s = {0};
 	KvReadView view;
 	KvError err;
@@ -674,7 +617,8 @@ check_scan(LsmModel *m, const LsmSnapshot *snapshot, bool reverse, bool rewind)
 	s.reverse = reverse;
 	view = view_of(&s.snapshot);
 	KV_REQUIRE_OK(kv_scan_open(m->t.db, &view, kv_slice(NULL, 0),
-							   store_end(high), reverse, NULL, &s.scan, &err),
+							   lsm_store_end(high), reverse, NULL, &s.scan,
+							   &err),
 				  &err);
 	for (i = 0; i <= rewind; i++)
 	{

@@ -16,6 +16,7 @@
 #define LSM_XIDS	  20000
 #define LSM_SNAPSHOTS 5
 #define LSM_SCANS	  4
+#define LSM_KEY_CAP	  300
 
 typedef struct LsmVersion
 {
@@ -86,6 +87,16 @@ void lsm_drop_readers(LsmModel *m);
 void lsm_worker(LsmModel *m);
 void lsm_compactor(LsmModel *m, uint64_t budget);
 void lsm_tick(LsmModel *m);
+
+/* ---- between lsm_model.c and lsm_ranges.c; buf of LSM_KEY_CAP */
+KvSlice lsm_key_of(int i, char *buf);
+KvSlice lsm_store_end(char *buf);
+void lsm_remember(LsmModel *m, int key, const LsmVersion *v);
+/* A range delete into the batch; covered[] gets the keys that it covers. */
+void lsm_add_range_delete(LsmModel *m, KvBatch *batch, bool *covered);
+/* Before the versions of the same batch, which it does not hide. */
+void lsm_remember_ranges(LsmModel *m, const bool *covered, const KvWrite *w,
+						 uint64_t csn);
 
 /* What a reader of now sees, and what each snapshot sees, in every way. */
 void lsm_check(LsmModel *m);

@@ -44,27 +44,36 @@ print_hex(Text *t, KvSlice s)
 		print(t, "-", 0);
 }
 
-/* key csn xid kind expiry value */
+static void
+print_entry(Text *t, const KvEntry *e)
+{
+	print_hex(t, e->key);
+	print(t, " %" PRIu64, e->csn);
+	print(t, " %" PRIu64, e->xid);
+	print(t, " %" PRIu64, e->kind);
+	print(t, " %" PRId64 " ", (uint64_t) e->expires_us);
+	print_hex(t, e->value);
+	print(t, "\n", 0);
+}
+
+/* key csn xid kind expiry value; range deletes last */
 static Text
 list_table(KvSst *sst)
 {
 	Text t = {NULL, 0, 0};
+	const KvEntry *ranges;
+	uint32_t i, n;
 	KvIter *it;
 	KvError err;
 
 	KV_REQUIRE_OK(kv_sst_iter(sst, 0, &it, &err), &err);
 	for (it->ops->first(it); it->valid; it->ops->next(it))
-	{
-		print_hex(&t, it->entry.key);
-		print(&t, " %" PRIu64, it->entry.csn);
-		print(&t, " %" PRIu64, it->entry.xid);
-		print(&t, " %" PRIu64, it->entry.kind);
-		print(&t, " %" PRId64 " ", (uint64_t) it->entry.expires_us);
-		print_hex(&t, it->entry.value);
-		print(&t, "\n", 0);
-	}
+		print_entry(&t, &it->entry);
 	KV_CHECK_OK(it->status, &err);
 	it->ops->close(it);
+	ranges = kv_sst_range_deletes(sst, &n);
+	for (i = 0; i < n; i++)
+		print_entry(&t, &ranges[i]);
 	return t;
 }
 
@@ -129,6 +138,7 @@ check_golden(const char *name, const char *list)
 	KvSst *sst;
 	uint64_t size;
 	uint64_t lines = 0;
+	uint32_t ranges;
 	Text got;
 	Text want;
 	size_t i;
@@ -144,7 +154,8 @@ check_golden(const char *name, const char *list)
 	KV_CHECK_SLICES(kv_slice(got.data, got.len), kv_slice(want.data, want.len));
 	for (i = 0; i < want.len; i++)
 		lines += want.data[i] == '\n';
-	check_keys(sst, lines);
+	(void) kv_sst_range_deletes(sst, &ranges);
+	check_keys(sst, lines - ranges);
 	kv_sst_close(sst);
 	free(got.data);
 	free(want.data);
@@ -158,6 +169,18 @@ KV_TEST(version_1) { check_golden("sst_v1.sst", "sst_v1.txt"); }
 KV_TEST(version_1_example)
 {
 	check_golden("sst_v1_example.sst", "sst_v1_example.txt");
+}
+
+/* with range deletes, some of which begin at a key or end at one */
+KV_TEST(version_1_ranges)
+{
+	check_golden("sst_v1_ranges.sst", "sst_v1_ranges.txt");
+}
+
+/* range deletes and nothing else */
+KV_TEST(version_1_only_ranges)
+{
+	check_golden("sst_v1_only_ranges.sst", "sst_v1_only_ranges.txt");
 }
 
 /* ---- writing them ---- */
@@ -201,6 +224,14 @@ make_row(const char *key, uint64_t csn, uint64_t xid, KvKind kind,
 	memcpy(r.key + 4, key, strlen(key));
 	r.value = strdup(value);
 	r.value_len = strlen(value);
+	if (kind == KV_KIND_RANGE_DELETE)
+	{
+		free(r.value);
+		r.value_len += 4;
+		r.value = calloc(1, r.value_len + 1);
+		r.value[3] = 1;
+		memcpy(r.value + 4, value, strlen(value));
+	}
 	r.csn = csn;
 	r.xid = xid;
 	r.kind = (uint8_t) kind;
@@ -214,6 +245,11 @@ KV_TEST(write_files)
 	const char *folder = getenv("KV_GOLDEN");
 	KvSstOptions options = {512, 1024, 10, true};
 	KvSstOptions plain = {4096, 8192, 10, false};
+	KvSstOptions ranges = {.block_bytes = 512,
+						   .frame_bytes = 1024,
+						   .filter_bits = 10,
+						   .lz4 = true,
+						   .range_deletes = true};
 	PosixEnv *penv;
 	Model m = {calloc(700, sizeof(Row)), 0};
 	size_t i;
@@ -249,6 +285,25 @@ KV_TEST(write_files)
 	}
 	model_sort(&m);
 	write_golden(penv, "sst_v1.sst", "sst_v1.txt", &m, &options);
+	model_free(&m);
+
+	m.rows = calloc(700, sizeof(Row));
+	m.n = 0;
+	m.rows[m.n++] = make_row("b", 2000, 0, KV_KIND_RANGE_DELETE, "c");
+	m.rows[m.n++] = make_row("b", 1990, 77, KV_KIND_RANGE_DELETE, "zz");
+	m.rows[m.n++] = make_row("hot-0", 900, 0, KV_KIND_RANGE_DELETE, "hot-6");
+	model_sort(&m);
+	write_golden(penv, "sst_v1_only_ranges.sst", "sst_v1_only_ranges.txt", &m,
+				 &ranges);
+	for (i = 0; i < 100; i++)
+	{
+		char key[40];
+
+		(void) snprintf(key, sizeof(key), "hot-%zu", i % 8);
+		m.rows[m.n++] = make_row(key, 1000 + i, 0, KV_KIND_PUT, "value");
+	}
+	model_sort(&m);
+	write_golden(penv, "sst_v1_ranges.sst", "sst_v1_ranges.txt", &m, &ranges);
 	model_free(&m);
 	posix_env_close(penv);
 }

@@ -184,7 +184,7 @@ build_model(PosixEnv *penv, const Model *m, const KvSstOptions *options)
 	KvSstBuilder *b;
 	KvFile *file;
 	KvError err;
-	size_t i;
+	size_t i, ranges = 0;
 
 	(void) env->ops->unlink(env, MODEL_FILE, &err);
 	KV_REQUIRE_OK(env->ops->open(env, MODEL_FILE,
@@ -197,11 +197,18 @@ build_model(PosixEnv *penv, const Model *m, const KvSstOptions *options)
 	{
 		KvEntry e = row_entry(&m->rows[i]);
 
+		if (e.kind == KV_KIND_RANGE_DELETE)
+		{
+			ranges++;
+			KV_REQUIRE_OK(kv_sst_builder_add_range_delete(b, &e, &err), &err);
+			continue;
+		}
 		KV_REQUIRE_OK(kv_sst_builder_add(b, &e, &err), &err);
 	}
 	KV_REQUIRE_OK(kv_sst_builder_finish(b, &summary, &err), &err);
-	KV_CHECK_EQ(summary.entries, m->n);
-	if (m->n > 0)
+	KV_CHECK_EQ(summary.entries, m->n - ranges);
+	KV_CHECK_EQ(summary.range_deletes, ranges);
+	if (m->n > 0 && ranges == 0)
 	{
 		KV_CHECK_SLICES(summary.smallest, row_key(&m->rows[0]));
 		KV_CHECK_SLICES(summary.largest, row_key(&m->rows[m->n - 1]));

@@ -464,29 +464,6 @@ check_entry(const KvSstBuilder *b, const KvEntry *e, KvError *err)
 	return KV_OK;
 }
 
-static void
-count_entry(KvSstProps *props, const KvEntry *e)
-{
-	if ((props->entries == 0 && props->range_deletes == 0) ||
-		e->csn < props->min_csn)
-		props->min_csn = e->csn;
-	if (e->csn > props->max_csn)
-		props->max_csn = e->csn;
-	if (e->xid != 0 && (props->min_xid == 0 || e->xid < props->min_xid))
-		props->min_xid = e->xid;
-	if (e->xid > props->max_xid)
-		props->max_xid = e->xid;
-	if (e->kind == KV_KIND_DELETE)
-		props->tombstones++;
-	if (e->kind == KV_KIND_PUT_EXPIRING &&
-		(props->oldest_expiry_us == 0 ||
-		 e->expires_us < props->oldest_expiry_us))
-		props->oldest_expiry_us = e->expires_us;
-	props->key_bytes += e->key.len;
-	props->value_bytes += e->value.len;
-	props->entries++;
-}
-
 static bool
 add_hash(KvSstBuilder *b, KvSlice key)
 {
@@ -529,7 +506,7 @@ add_entry(KvSstBuilder *b, const KvEntry *e, KvError *err)
 	if (!same_key && !set_buffer(b->env, &b->last_key, e->key))
 		return no_memory(b, err);
 	b->last_csn = e->csn;
-	count_entry(&b->props, e);
+	kv_props_count(&b->props, e);
 	if (kv_block_builder_size(&b->data) >= b->options.block_bytes)
 		return end_data_block(b, err);
 	return KV_OK;

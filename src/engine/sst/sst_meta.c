@@ -131,6 +131,35 @@ kv_props_decode(KvSlice in, KvSstProps *props)
 		   props->largest.len <= KV_MAX_KEY;
 }
 
+void
+kv_props_count(KvSstProps *props, const KvEntry *e)
+{
+	bool first = props->entries == 0 && props->range_deletes == 0;
+
+	if (first || e->csn < props->min_csn)
+		props->min_csn = e->csn;
+	if (e->csn > props->max_csn)
+		props->max_csn = e->csn;
+	if (e->xid != 0 && (props->min_xid == 0 || e->xid < props->min_xid))
+		props->min_xid = e->xid;
+	if (e->xid > props->max_xid)
+		props->max_xid = e->xid;
+	if (e->kind == KV_KIND_RANGE_DELETE)
+	{
+		props->range_deletes++;
+		return;
+	}
+	if (e->kind == KV_KIND_DELETE)
+		props->tombstones++;
+	if (e->kind == KV_KIND_PUT_EXPIRING &&
+		(props->oldest_expiry_us == 0 ||
+		 e->expires_us < props->oldest_expiry_us))
+		props->oldest_expiry_us = e->expires_us;
+	props->key_bytes += e->key.len;
+	props->value_bytes += e->value.len;
+	props->entries++;
+}
+
 static uint64_t
 footer_checksum(const char *buf, uint64_t salt, uint64_t file_no,
 				uint64_t file_size)

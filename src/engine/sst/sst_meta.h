@@ -31,6 +31,9 @@ bool kv_props_encode(KvEnv *env, const KvSstProps *props, KvBuffer *out);
 /* Unknown tags are skipped.  The keys point into in.  false: malformed. */
 bool kv_props_decode(KvSlice in, KvSstProps *props);
 
+/* The entry, or range delete, is in the table. */
+void kv_props_count(KvSstProps *props, const KvEntry *e);
+
 typedef struct KvSstFooter
 {
 	KvBlockHandle top, filter_dir, properties;

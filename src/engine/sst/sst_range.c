@@ -10,22 +10,6 @@
 
 #include "engine/base/check.h"
 
-static void
-count(KvSstProps *props, const KvEntry *e)
-{
-	bool first = props->entries == 0 && props->range_deletes == 0;
-
-	if (first || e->csn < props->min_csn)
-		props->min_csn = e->csn;
-	if (e->csn > props->max_csn)
-		props->max_csn = e->csn;
-	if (e->xid != 0 && (props->min_xid == 0 || e->xid < props->min_xid))
-		props->min_xid = e->xid;
-	if (e->xid > props->max_xid)
-		props->max_xid = e->xid;
-	props->range_deletes++;
-}
-
 static bool
 is_good(const KvEntry *e)
 {
@@ -74,7 +58,7 @@ kv_range_block_add(KvEnv *env, KvRangeBlock *block, KvSstProps *props,
 	p = kv_put_varint(p, e->xid);
 	buf->len = (size_t) (p - buf->data);
 	block->csn = e->csn;
-	count(props, e);
+	kv_props_count(props, e);
 	return KV_OK;
 }
 
@@ -129,7 +113,7 @@ kv_range_block_check(KvSlice payload, KvSstProps *props)
 			(last.csn != 0 &&
 			 kv_entry_compare(last.key, last.csn, e.key, e.csn) >= 0))
 			return false;
-		count(props, &e);
+		kv_props_count(props, &e);
 		last = e;
 	}
 	return true;

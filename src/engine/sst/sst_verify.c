@@ -154,26 +154,6 @@ check_key_in_filter(Verify *v, KvSlice key)
 	return KV_OK;
 }
 
-static void
-count(KvSstProps *p, const KvEntry *e)
-{
-	if ((p->entries == 0 && p->range_deletes == 0) || e->csn < p->min_csn)
-		p->min_csn = e->csn;
-	if (e->csn > p->max_csn)
-		p->max_csn = e->csn;
-	if (e->xid != 0 && (p->min_xid == 0 || e->xid < p->min_xid))
-		p->min_xid = e->xid;
-	if (e->xid > p->max_xid)
-		p->max_xid = e->xid;
-	if (e->kind == KV_KIND_PUT_EXPIRING &&
-		(p->oldest_expiry_us == 0 || e->expires_us < p->oldest_expiry_us))
-		p->oldest_expiry_us = e->expires_us;
-	p->tombstones += e->kind == KV_KIND_DELETE;
-	p->key_bytes += e->key.len;
-	p->value_bytes += e->value.len;
-	p->entries++;
-}
-
 static KvStatus
 check_entry(Verify *v, const KvEntry *e, KvBlockHandle h)
 {
@@ -202,7 +182,7 @@ check_entry(Verify *v, const KvEntry *e, KvBlockHandle h)
 		v->last_key.len = e->key.len;
 	}
 	v->last_csn = e->csn;
-	count(&v->seen, e);
+	kv_props_count(&v->seen, e);
 	return KV_OK;
 }
 
