@@ -129,6 +129,71 @@ make_items(World *w, uint32_t n, uint32_t commit, bool counter, Item *items,
 	return count;
 }
 
+/* A range delete of a batch. */
+typedef struct Range
+{
+	bool any;
+	char lower[MODEL_KEY_MAX], upper[MODEL_KEY_MAX + 1];
+	uint32_t lower_len, upper_len;
+} Range;
+
+/*
+ * Some batches also delete a range: what items write in it stays.  Follows
+ * from the commit's number alone, so that older plans draw what they drew.
+ * chosen gets the keys that are covered.
+ */
+static void
+make_range(World *w, uint32_t n, uint32_t commit, bool *chosen, Range *r)
+{
+	uint64_t h = (commit + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ n;
+	bool covers[MODEL_KEYS];
+	uint16_t i;
+
+	h ^= h >> 29;
+	h *= UINT64_C(0xbf58476d1ce4e5b9);
+	r->any = false;
+	/* it must not be ingested instead */
+	if (h % 6 != 0 || n * (MODEL_VALUE_MAX + MODEL_KEY_MAX) >
+						  kv_max_batch_bytes(w->db) - 4 * MODEL_KEY_MAX)
+		return;
+	r->lower_len = model_key((uint16_t) (h >> 8 & 0xff) % MODEL_KEYS, r->lower);
+	r->upper_len = model_key((uint16_t) (h >> 16 & 0xff) % MODEL_KEYS,
+							 r->upper);
+	if (h >> 24 & 1)
+		r->upper[r->upper_len++] = '\0';
+	for (i = 0; i < MODEL_KEYS; i++)
+	{
+		char buf[MODEL_KEY_MAX];
+		KvSlice key = kv_slice(buf, model_key(i, buf));
+
+		covers[i] = kv_slice_compare(kv_slice(r->lower, r->lower_len), key) <=
+						0 &&
+					kv_slice_compare(key, kv_slice(r->upper, r->upper_len)) < 0;
+		if (covers[i] && (w->xact.keys[i] || (i == 0 && !chosen[0])))
+			return;
+	}
+	r->any = kv_slice_compare(kv_slice(r->lower, r->lower_len),
+							  kv_slice(r->upper, r->upper_len)) < 0;
+	for (i = 0; i < MODEL_KEYS && r->any; i++)
+		if (covers[i] && !chosen[i])
+		{
+			chosen[i] = true;
+			model_write(&w->model, commit, i, true, 0);
+		}
+}
+
+static KvStatus
+add_range(World *w, const Range *r, KvBatch *batch, KvError *err)
+{
+	KvEntry e = {.kind = KV_KIND_RANGE_DELETE};
+
+	if (r == NULL || !r->any)
+		return KV_OK;
+	e.key = kv_slice(r->lower, r->lower_len);
+	e.value = kv_slice(r->upper, r->upper_len);
+	return kv_batch_add(w->env, batch, &e, err);
+}
+
 static void
 fill_entry(const Item *item, KvEntry *e)
 {
@@ -144,7 +209,8 @@ fill_entry(const Item *item, KvEntry *e)
 }
 
 static KvStatus
-write_batch(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
+write_batch(World *w, const Item *items, uint32_t n, const Range *range,
+			uint64_t xid, KvError *err)
 {
 	KvBatch batch = {0};
 	Logger l = {w, {NULL, 0}, xid, REC_BATCH};
@@ -161,6 +227,8 @@ write_batch(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
 		fill_entry(&items[i], &e);
 		st = kv_batch_add(w->env, &batch, &e, err);
 	}
+	if (st == KV_OK)
+		st = add_range(w, range, &batch, err);
 	l.payload = kv_slice(batch.data, batch.len);
 	kicks = w->sim->kicks[KV_KICK_WAITERS];
 	for (tries = 0; st == KV_OK; tries++)
@@ -251,11 +319,14 @@ write_run(World *w, const Item *items, uint32_t n, uint64_t xid, KvError *err)
 }
 
 static KvStatus
-write_items(World *w, const Item *items, uint32_t n, uint64_t xid, bool run,
-			KvError *err)
+write_items(World *w, const Item *items, uint32_t n, const Range *range,
+			uint64_t xid, bool run, KvError *err)
 {
 	KvStatus st = run ? write_run(w, items, n, xid, err)
-					  : write_batch(w, items, n, xid, err);
+					  : write_batch(w, items, n, range, xid, err);
+
+	if (st == KV_TOO_LARGE && range->any)
+		world_fail(w, SIM_OTHER, "a range delete cannot be ingested");
 
 	return st == KV_TOO_LARGE ? write_run(w, items, n, xid, err) : st;
 }
@@ -281,12 +352,15 @@ world_commit(World *w, uint32_t n, bool run, bool roll_back, KvError *err)
 	uint32_t commit = ++w->model.commits, count;
 	uint64_t xid = w->host_log ? w->next_xid++ : 0;
 	bool chosen[MODEL_KEYS];
+	Range range = {0};
 	KvStatus st;
 
 	count = make_items(w, n, commit, true, items, chosen);
+	if (!run)
+		make_range(w, count, commit, chosen, &range);
 	w->model.lost[commit] = true;
 	w->outcome[xid] = KV_XACT_IN_DOUBT;
-	st = write_items(w, items, count, xid, run, err);
+	st = write_items(w, items, count, &range, xid, run, err);
 	if (w->host_log)
 		end_xact(w, xid, commit, st == KV_OK && !roll_back);
 	else if (st == KV_OK) /* else nothing of it was applied */
@@ -304,16 +378,19 @@ world_begin(World *w, uint32_t n, bool run, KvError *err)
 	uint32_t commit = ++w->model.commits, count;
 	uint64_t xid = w->next_xid++;
 	bool keys[MODEL_KEYS];
+	Range range = {0};
 	KvStatus st;
 
 	count = make_items(w, n, commit, false, items, keys);
+	if (!run)
+		make_range(w, count, commit, keys, &range);
 	w->model.lost[commit] = true;
 	w->outcome[xid] = KV_XACT_IN_DOUBT;
 	w->xact.xid = xid;
 	w->xact.commit = commit;
 	memcpy(w->xact.keys, keys, sizeof(keys));
 	world_set_horizon(w);
-	st = write_items(w, items, count, xid, run, err);
+	st = write_items(w, items, count, &range, xid, run, err);
 	if (st != KV_OK)
 		(void) world_end(w, false, err);
 	return st;
@@ -325,6 +402,7 @@ world_end(World *w, bool commit, KvError *err)
 	static Item items[MODEL_KEYS];
 	bool keys[MODEL_KEYS];
 	OpenXact x = w->xact;
+	Range none = {0};
 	KvStatus st = KV_OK;
 	uint32_t count;
 
@@ -334,7 +412,7 @@ world_end(World *w, bool commit, KvError *err)
 		count = make_items(w, 1 + (uint32_t) world_rand(w, 4), x.commit, false,
 						   items, keys);
 		if (count > 0)
-			st = write_items(w, items, count, x.xid, false, err);
+			st = write_items(w, items, count, &none, x.xid, false, err);
 	}
 	memset(&w->xact, 0, sizeof(w->xact));
 	end_xact(w, x.xid, x.commit, commit && st == KV_OK);
