@@ -56,6 +56,12 @@ fuzz_make_seeds(void)
 	if (st != KV_OK)
 		abort();
 	fuzz_seed("put", batch.data, batch.len);
+	e.value = kv_slice("\0\0\0\1kez", 7);
+	e.kind = KV_KIND_RANGE_DELETE;
+	if (kv_batch_add(&sim->env, &batch, &e, &err) != KV_OK)
+		abort();
+	fuzz_seed("range", batch.data, batch.len);
+	e.value = kv_slice("", 0);
 	e.key = kv_slice("\0\0\0\1other", 9);
 	e.kind = KV_KIND_DELETE;
 	e.value.len = 0;

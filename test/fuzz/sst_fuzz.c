@@ -121,7 +121,16 @@ static void
 make_seed(const char *seed, uint32_t n, bool lz4, uint32_t block_bytes)
 {
 	SimEnv *sim = fuzz_begin();
-	KvSstOptions options = {block_bytes, 512, 10, lz4};
+	KvSstOptions options = {.block_bytes = block_bytes,
+							.frame_bytes = 512,
+							.filter_bits = 10,
+							.lz4 = lz4,
+							.range_deletes = true};
+	KvEntry range = {.key = kv_slice("\0\0\0\1key", 7),
+					 .value = kv_slice("\0\0\0\1kez", 7),
+					 .csn = 5,
+					 .xid = 9,
+					 .kind = KV_KIND_RANGE_DELETE};
 	char name[KV_NAME_MAX], key[32];
 	KvSstBuilder *b;
 	KvSstSummary summary;
@@ -159,6 +168,8 @@ make_seed(const char *seed, uint32_t n, bool lz4, uint32_t block_bytes)
 		}
 		st = kv_sst_builder_add(b, &e, &err);
 	}
+	for (i = 0; st == KV_OK && lz4 && i < n % 7; i++, range.csn--)
+		st = kv_sst_builder_add_range_delete(b, &range, &err);
 	if (st == KV_OK)
 		st = kv_sst_builder_finish(b, &summary, &err);
 	if (st != KV_OK)

@@ -30,7 +30,8 @@ kv_drop_decide_range(bool store_dropped, bool data_below,
 	KV_ASSERT(state != KV_XACT_UNKNOWN && entry->kind == KV_KIND_RANGE_DELETE);
 	if (store_dropped || (entry->xid != 0 && state == KV_XACT_ABORTED))
 		return KV_DROP;
-	if (!kv_seen_by_all(horizon, entry, state))
+	if (!kv_seen_by_all(horizon, entry, state) &&
+		!(KV_BUG(range_delete_ignores_snapshots) && state == KV_XACT_COMMITTED))
 		return KV_KEEP;
 	/* what it hides in these inputs is dropped with it */
 	if (!data_below || KV_BUG(range_delete_dropped_early))

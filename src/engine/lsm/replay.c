@@ -276,6 +276,10 @@ kv_replay_run(KvDb *db, const KvLogRecord *rec, KvError *err)
 		st = kv_meta_decode(&in, &meta, err);
 		if (st != KV_OK)
 			break;
+		if (meta.range_deletes > 0)
+			return kv_corrupt(err, meta.file_no, 0,
+							  "a reference to an ingested run names range "
+							  "deletes");
 		kv_number_seen(db, meta.file_no);
 		if (!committed)
 		{

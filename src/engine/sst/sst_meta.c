@@ -127,6 +127,10 @@ kv_props_decode(KvSlice in, KvSstProps *props)
 		else if (!set_number(props, tag, bytes))
 			return false;
 	}
+	/* they come together, or not at all */
+	if ((props->range_deletes > 0) != (props->range_block.size > 0) ||
+		(props->range_deletes == 0 && props->range_block.offset != 0))
+		return false;
 	return props->smallest.len <= KV_MAX_KEY &&
 		   props->largest.len <= KV_MAX_KEY;
 }
