@@ -206,7 +206,14 @@ typedef struct KvBatch
 	size_t payload; /* key and value bytes, for the memtable's bound */
 } KvBatch;
 
-/* KV_NO_MEMORY, KV_TOO_LARGE.  Keys of one batch are distinct. */
+/*
+ * KV_NO_MEMORY, KV_TOO_LARGE.  Keys of one batch are distinct.
+ *
+ * KV_KIND_RANGE_DELETE: key and value are the bounds [key, value), both with a
+ * store id, else KV_INVALID.  It hides what was written before this batch,
+ * none of the batch itself, and may begin at a key of the batch.  Write sets
+ * and ingested runs refuse it (KV_INVALID).
+ */
 KvStatus kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *entry,
 					  KvError *err) KV_MUST_CHECK;
 void kv_batch_reset(KvBatch *batch); /* empty, memory kept */
