@@ -92,7 +92,7 @@ leave_segments(World *w)
 void
 world_rot(World *w)
 {
-	uint64_t count = 0, no;
+	uint64_t count = 0, no, off;
 	KvNameKind kind;
 	Damage d = {w, "", false};
 	KvError err;
@@ -120,8 +120,11 @@ world_rot(World *w)
 		size = 1024;
 	if (is_newest_segment(w, d.name))
 		w->acked = w->acked_before;
-	(void) sim_rot(w->sim, d.name, world_rand(w, (uint64_t) size),
-				   (uint8_t) (1 + world_rand(w, 255)));
+	off = world_rand(w, (uint64_t) size);
+	/* the end of a MANIFEST, where damage looks like a torn write */
+	if (kind == KV_NAME_MANIFEST && size > 64 && world_rand(w, 2) == 0)
+		off = (uint64_t) size - 1 - world_rand(w, 64);
+	(void) sim_rot(w->sim, d.name, off, (uint8_t) (1 + world_rand(w, 255)));
 	st = world_open(w, &err);
 	if (st == KV_OK)
 		world_check_recovered(w);
@@ -197,6 +200,39 @@ build(World *w, bool host_log, bool lz4)
 		world_fail(w, SIM_OTHER, "%s: %s", kv_status_name(st), err.message);
 	leave_segments(w);
 	world_crash(w, SIM_SYNCED_ONLY);
+}
+
+/*
+ * A store that was opened again and only written to since: what its newest
+ * segment holds hangs on the last edit of the MANIFEST.
+ */
+static void
+build_reopened(World *w)
+{
+	KvError err;
+	KvStatus st = KV_OK;
+	int i;
+
+	world_init(w, 1, false);
+	w->config.wal_prealloc = 0;
+	w->phase = "building";
+	for (i = 0; i < 2 && st == KV_OK; i++)
+	{
+		st = world_open(w, &err);
+		if (st == KV_OK)
+			st = world_commit(w, 4, false, false, &err);
+		if (st == KV_OK)
+			st = world_sync(w, &err);
+		/* what is not the last group is nobody's to lose */
+		if (st == KV_OK)
+			st = world_commit(w, 4, false, false, &err);
+		if (st == KV_OK)
+			st = world_sync(w, &err);
+		if (st == KV_OK)
+			world_crash(w, SIM_SYNCED_ONLY);
+	}
+	if (st != KV_OK)
+		world_fail(w, SIM_OTHER, "%s: %s", kv_status_name(st), err.message);
 }
 
 /* The base's disk, to be damaged, with a process in front of it. */
@@ -318,9 +354,12 @@ sim_rot_all(uint64_t each)
 
 	if (r == NULL)
 		abort();
-	for (variant = 0; variant < 4; variant++)
+	for (variant = 0; variant < 5; variant++)
 	{
-		build(&r->base, variant % 2 == 1, variant >= 2);
+		if (variant == 4)
+			build_reopened(&r->base);
+		else
+			build(&r->base, variant % 2 == 1, variant >= 2);
 		if (r->base.failed)
 		{
 			printf("# %s\n", r->base.why);

@@ -145,9 +145,9 @@ bug_names() {
 hunt() {
 	local sim=.build/sim/bug-$1/sim part args rc
 	found_by=
-	for part in random faults metamorphic rot longer; do
+	for part in random rot faults metamorphic longer; do
 		case $part in
-			random) args='--until-failure --seconds 20' ;;
+			random) args='--until-failure --seconds 10' ;;
 			faults) args='--sweep 1' ;;
 			metamorphic) args='--metamorphic --until-failure --seconds 10' ;;
 			rot) args='--rot-all --each 20' ;;
