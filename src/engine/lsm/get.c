@@ -214,16 +214,10 @@ ask_version(KvGet *g, const KvVersion *v, KvError *err)
 
 /* ---- values */
 
-typedef struct Copy
+KvStatus
+kv_get_copy_value(void *arg, const KvEntry *e)
 {
-	KvEnv *env;
-	KvValue *value;
-} Copy;
-
-static KvStatus
-copy_value(void *arg, const KvEntry *e)
-{
-	Copy *copy = arg;
+	KvGetCopy *copy = arg;
 	KvEnv *env = copy->env;
 	KvValue *value = copy->value;
 
@@ -251,12 +245,12 @@ KvStatus
 kv_get_newest(KvDb *db, const KvReadView *view, KvSlice key, KvValue *value,
 			  bool *found, KvError *err)
 {
-	Copy copy = {db->env, value};
+	KvGetCopy copy = {db->env, value};
 	KvGet start = {.db = db,
 				   .view = view,
 				   .key = key,
 				   .hash = kv_key_hash(key),
-				   .take = copy_value,
+				   .take = kv_get_copy_value,
 				   .arg = &copy};
 	KvStatus st;
 

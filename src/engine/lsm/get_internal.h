@@ -39,6 +39,13 @@ KvStatus kv_get_start(KvGet *g, uint32_t slot, KvGetProbe *p,
 KvStatus kv_get_filter(KvGet *g, KvGetProbe *p, KvError *err) KV_MUST_CHECK;
 KvStatus kv_get_index(KvGet *g, KvGetProbe *p, KvError *err) KV_MUST_CHECK;
 KvStatus kv_get_visit(KvGet *g, KvGetProbe *p, KvError *err) KV_MUST_CHECK;
+/* A take that copies; arg is a KvGetCopy. */
+typedef struct KvGetCopy
+{
+	KvEnv *env;
+	KvValue *value;
+} KvGetCopy;
+KvStatus kv_get_copy_value(void *arg, const KvEntry *entry) KV_MUST_CHECK;
 /* KV_RETRY: a memtable was reused meanwhile, or its writer stands still. */
 KvStatus kv_get_from_mem(KvGet *g, const KvVersionMem *mem) KV_MUST_CHECK;
 

@@ -25,6 +25,7 @@ typedef struct Group
 	KvGet get[GROUP];
 	KvGetProbe probe[GROUP];
 	Taker taker[GROUP];
+	KvValue value; /* of a memtable, copied */
 	uint32_t n;
 } Group;
 
@@ -130,6 +131,35 @@ ask_level(Group *group, const KvVersion *v, int level, uint32_t n, bool *more,
 	return st == KV_OK ? finish_probes(group, err) : st;
 }
 
+/*
+ * What a memtable shows is only known to be so when kv_mem_get is through: it
+ * is copied, and handed on after that.
+ */
+static KvStatus
+ask_mem_for(KvGet *g, Taker *taker, KvValue *value, const KvVersionMem *mem)
+{
+	KvGetCopy copy = {g->db->env, value};
+	KvEntry e = {.key = g->key, .kind = KV_KIND_PUT};
+	KvStatus st;
+
+	g->take = kv_get_copy_value;
+	g->arg = &copy;
+	st = kv_get_from_mem(g, mem);
+	g->take = take;
+	g->arg = taker;
+	if (st != KV_OK)
+		g->done = g->found = false;
+	if (st != KV_OK || !g->found)
+		return st;
+	e.value = kv_slice(value->data, value->len);
+	e.csn = value->csn;
+	e.xid = value->xid;
+	e.expires_us = value->expires_us;
+	if (e.expires_us != 0)
+		e.kind = KV_KIND_PUT_EXPIRING;
+	return take(taker, &e);
+}
+
 static KvStatus
 ask_mem(Group *group, const KvVersionMem *mem)
 {
@@ -138,7 +168,8 @@ ask_mem(Group *group, const KvVersionMem *mem)
 
 	for (i = 0; i < group->n && st == KV_OK; i++)
 		if (!group->get[i].done)
-			st = kv_get_from_mem(&group->get[i], mem);
+			st = ask_mem_for(&group->get[i], &group->taker[i], &group->value,
+							 mem);
 	return st;
 }
 
@@ -183,10 +214,14 @@ ask_version(Group *group, KvDb *db, const KvVersion *v, KvError *err)
 static KvStatus
 get_group(KvDb *db, Group *group, KvError *err)
 {
+	uint32_t i;
 	KvStatus st;
 
 	for (;;)
 	{
+		/* in another version other sources may be newer */
+		for (i = 0; i < group->n; i++)
+			group->get[i].dead_below = 0;
 		st = ask_version(group, db, kv_version_acquire(db), err);
 		kv_version_release(db);
 		if (st != KV_RETRY)
@@ -209,6 +244,7 @@ kv_multi_get(KvDb *db, const KvReadView *view, const KvSlice *keys, uint32_t n,
 	if (kv_mode(db) != KV_MODE_NORMAL && kv_mode(db) != KV_MODE_READONLY)
 		return kv_fail(err, KV_NOT_READY, "the store is not open");
 	kv_table_sweep(db);
+	memset(&group.value, 0, sizeof(group.value));
 	for (from = 0; from < n && st == KV_OK; from += group.n)
 	{
 		group.n = n - from < GROUP ? n - from : GROUP;
@@ -226,5 +262,6 @@ kv_multi_get(KvDb *db, const KvReadView *view, const KvSlice *keys, uint32_t n,
 		}
 		st = get_group(db, &group, err);
 	}
+	kv_value_free(db->env, &group.value);
 	return st;
 }
