@@ -8,7 +8,7 @@
 #include "engine/sst/sst_internal.h"
 
 static const KvSstOverride no_override = {0, 0};
-static const KvSstOptions small_blocks = {256, 512, 10, true};
+static const KvSstOptions small_blocks = {256, 512, 10, true, NULL, false};
 
 typedef struct Bytes
 {

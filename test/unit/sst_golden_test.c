@@ -243,8 +243,8 @@ make_row(const char *key, uint64_t csn, uint64_t xid, KvKind kind,
 KV_TEST(write_files)
 {
 	const char *folder = getenv("KV_GOLDEN");
-	KvSstOptions options = {512, 1024, 10, true};
-	KvSstOptions plain = {4096, 8192, 10, false};
+	KvSstOptions options = {512, 1024, 10, true, NULL, false};
+	KvSstOptions plain = {4096, 8192, 10, false, NULL, false};
 	KvSstOptions ranges = {.block_bytes = 512,
 						   .frame_bytes = 1024,
 						   .filter_bits = 10,

@@ -24,7 +24,7 @@ static void
 check_shape(const Shape *s)
 {
 	PosixEnv *penv = posix_env_open_temp();
-	KvSstOptions options = {s->block, s->frame, s->bits, s->lz4};
+	KvSstOptions options = {s->block, s->frame, s->bits, s->lz4, NULL, false};
 	Model m = random_model(s->n, s->max_key, s->max_value, s->alphabet);
 	KvSstSummary summary = build_model(penv, &m, &options);
 	void *area = NULL;
@@ -90,8 +90,8 @@ stop_at_first(void *arg, const KvEntry *e)
 	return true;
 }
 
-static const KvSstOptions small_blocks = {512, 1024, 10, true};
-static const KvSstOptions usual = {8192, 16384, 10, true};
+static const KvSstOptions small_blocks = {512, 1024, 10, true, NULL, false};
+static const KvSstOptions usual = {8192, 16384, 10, true, NULL, false};
 
 static void
 set_row(Row *r, const char *key, size_t key_len, uint64_t csn, size_t value_len)
@@ -259,7 +259,7 @@ KV_TEST(builder_refuses)
 {
 	PosixEnv *penv = posix_env_open_temp();
 	KvEnv *env = &penv->env;
-	KvSstOptions bad = {0, 16384, 10, true};
+	KvSstOptions bad = {0, 16384, 10, true, NULL, false};
 	KvSstBuilder *b;
 	KvSstSummary summary;
 	KvFile *file;
