@@ -156,11 +156,11 @@ try(Driver *d, Plan *p)
 	plan_free(p);
 }
 
-static void
-crashes(Driver *d)
+/* The I/O calls of the workload alone. */
+static uint64_t
+count_work(Driver *d)
 {
-	uint64_t calls[SIM_CALLS], n, at;
-	uint64_t level;
+	uint64_t calls[SIM_CALLS], n;
 	size_t first;
 	Plan p;
 
@@ -169,16 +169,7 @@ crashes(Driver *d)
 	add_ops(d, &p);
 	n = count_calls(&p, first, p.n - 1, calls);
 	plan_free(&p);
-	for (at = 1; at <= n + 1; at++)
-		for (level = 0; level < SIM_LEVELS; level++)
-		{
-			begin_plan(d, &p);
-			plan_add(&p, STEP_DIE, at);
-			add_ops(d, &p);
-			plan_add(&p, STEP_CRASH, level);
-			plan_add(&p, STEP_OPEN, 0);
-			try(d, &p);
-		}
+	return n;
 }
 
 /* The workload, killed at its call `at`, up to the recovery that follows. */
@@ -192,17 +183,26 @@ crashed_plan(const Driver *d, Plan *p, uint64_t at, uint64_t level)
 }
 
 static void
-nested(Driver *d)
+crashes(Driver *d)
 {
-	uint64_t calls[SIM_CALLS], n, m, at, again, level;
-	size_t first;
+	uint64_t n = count_work(d), at, level;
 	Plan p;
 
-	begin_plan(d, &p);
-	first = p.n;
-	add_ops(d, &p);
-	n = count_calls(&p, first, p.n - 1, calls);
-	plan_free(&p);
+	for (at = 1; at <= n + 1; at++)
+		for (level = 0; level < SIM_LEVELS; level++)
+		{
+			crashed_plan(d, &p, at, level);
+			plan_add(&p, STEP_OPEN, 0);
+			try(d, &p);
+		}
+}
+
+static void
+nested(Driver *d)
+{
+	uint64_t calls[SIM_CALLS], n = count_work(d), m, at, again, level;
+	Plan p;
+
 	for (at = 1; at <= n + 1; at++)
 		for (level = 0; level < SIM_LEVELS; level++)
 		{

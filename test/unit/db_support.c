@@ -102,6 +102,20 @@ test_batch_add(TestDb *t, KvBatch *batch, const char *key, const char *value)
 }
 
 void
+test_ingest_commit(TestDb *t, KvIngest *g)
+{
+	KvError err;
+	uint64_t csn;
+	KvStatus st;
+
+	KV_CHECK_OK(kv_ingest_finish(g, &err), &err);
+	while ((st = kv_ingest_commit(t->db, g, NULL, NULL, &csn, &err)) ==
+		   KV_STALLED)
+		test_work(t);
+	KV_CHECK_OK(st, &err);
+}
+
+void
 test_write(TestDb *t, const KvBatch *batch)
 {
 	KvWrite w = {batch, t->xid, NULL, NULL};

@@ -39,6 +39,8 @@ void test_delete(TestDb *t, const char *key);
 void test_write(TestDb *t, const KvBatch *batch);
 void test_batch_add(TestDb *t, KvBatch *batch, const char *key,
 					const char *value);
+/* Finishes the run and commits it, with the worker's help. */
+void test_ingest_commit(TestDb *t, KvIngest *g);
 /* NULL: not found.  Valid until the next call. */
 const char *test_get(TestDb *t, const char *key);
 /* Worker rounds until there is nothing left to do. */

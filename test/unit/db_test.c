@@ -299,9 +299,7 @@ ingest(TestDb *t, int from, int to, const char *value)
 {
 	KvIngest *g;
 	KvError err;
-	uint64_t csn;
 	int i;
-	KvStatus st;
 
 	KV_CHECK_OK(kv_ingest_open(t->db, t->xid, &g, &err), &err);
 	for (i = from; i < to; i++)
@@ -315,11 +313,7 @@ ingest(TestDb *t, int from, int to, const char *value)
 		e.kind = KV_KIND_PUT;
 		KV_CHECK_OK(kv_ingest_add(g, &e, &err), &err);
 	}
-	KV_CHECK_OK(kv_ingest_finish(g, &err), &err);
-	while ((st = kv_ingest_commit(t->db, g, NULL, NULL, &csn, &err)) ==
-		   KV_STALLED)
-		test_work(t);
-	KV_CHECK_OK(st, &err);
+	test_ingest_commit(t, g);
 }
 
 KV_TEST(ingested_run_goes_between)

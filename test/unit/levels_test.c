@@ -125,9 +125,7 @@ ingest(TestDb *t, int from, int to)
 {
 	KvIngest *g;
 	KvError err;
-	uint64_t csn;
 	int i;
-	KvStatus st;
 
 	KV_REQUIRE_OK(kv_ingest_open(t->db, 0, &g, &err), &err);
 	for (i = from; i < to; i++)
@@ -139,11 +137,7 @@ ingest(TestDb *t, int from, int to)
 		e.key = kv_slice(key, 4 + (size_t) snprintf(key + 4, 28, "k%06d", i));
 		KV_CHECK_OK(kv_ingest_add(g, &e, &err), &err);
 	}
-	KV_CHECK_OK(kv_ingest_finish(g, &err), &err);
-	while ((st = kv_ingest_commit(t->db, g, NULL, NULL, &csn, &err)) ==
-		   KV_STALLED)
-		test_work(t);
-	KV_CHECK_OK(st, &err);
+	test_ingest_commit(t, g);
 }
 
 KV_TEST(a_bulk_load_into_an_empty_store_writes_its_data_once)

@@ -113,6 +113,19 @@ kv_load_be64(const char *p)
 		   (uint64_t) b[6] << 8 | (uint64_t) b[7];
 }
 
+/* The 8 bytes of key at from as a number, zeros where it has ended. */
+static inline uint64_t
+kv_key_word(KvSlice key, size_t from)
+{
+	char padded[8] = {0};
+
+	if (key.len >= from + 8)
+		return kv_load_be64(key.data + from);
+	if (key.len > from)
+		memcpy(padded, key.data + from, key.len - from);
+	return kv_load_be64(padded);
+}
+
 size_t kv_varint_len(uint64_t v);
 bool kv_get_u8(KvSlice *in, uint8_t *v);
 bool kv_get_u32(KvSlice *in, uint32_t *v);

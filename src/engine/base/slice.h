@@ -44,6 +44,18 @@ kv_slice_equal(KvSlice a, KvSlice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* How many bytes both start with. */
+static inline size_t
+kv_slice_common(KvSlice a, KvSlice b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	size_t i = 0;
+
+	while (i < n && a.data[i] == b.data[i])
+		i++;
+	return i;
+}
+
 static inline bool
 kv_slice_has_prefix(KvSlice s, KvSlice prefix)
 {

@@ -68,6 +68,10 @@ KvStatus kv_job_note_below(KvDb *db, KvCompaction *c, const KvVersion *v,
 KvStatus kv_job_merge(KvDb *db, KvCompaction *c, uint64_t budget, bool *done,
 					  KvError *err) KV_MUST_CHECK;
 
+/* How the writer of an input's entry ended.  KV_CORRUPT: nobody knows. */
+KvStatus kv_job_state_of(KvDb *db, const KvEntry *e, KvXactState *state,
+						 KvError *err) KV_MUST_CHECK;
+
 /* ---- compact_range.c */
 /* After the horizon was taken. */
 KvStatus kv_job_collect_ranges(KvDb *db, KvCompaction *c,

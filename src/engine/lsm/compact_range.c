@@ -10,19 +10,6 @@
  */
 #include "engine/lsm/compact_job.h"
 
-static KvStatus
-settle_state(KvDb *db, KvEntry *e, KvError *err)
-{
-	if (e->xid == 0)
-		e->state = KV_XACT_COMMITTED;
-	else if (e->state == KV_XACT_IN_DOUBT)
-		e->state = (uint8_t) db->env->ops->xact_state(db->env, e->xid);
-	if (e->state == KV_XACT_UNKNOWN)
-		return kv_corrupt(err, 0, 0, "the host has forgotten transaction %llu",
-						  (unsigned long long) e->xid);
-	return KV_OK;
-}
-
 /* Every key of it belongs to a store that is gone. */
 static bool
 store_is_gone(const KvCompaction *c, const KvEntry *e)
@@ -48,12 +35,14 @@ kv_job_collect_ranges(KvDb *db, KvCompaction *c, KvError *err)
 	for (i = 0; i < c->ranges.n && status == KV_OK; i++)
 	{
 		KvEntry *e = &c->ranges.items[i];
+		KvXactState state = KV_XACT_UNKNOWN;
 
-		status = settle_state(db, e, err);
+		status = kv_job_state_of(db, e, &state, err);
+		e->state = (uint8_t) state;
 		if (status == KV_OK &&
-			(kv_seen_by_all(&c->horizon, e, (KvXactState) e->state) ||
+			(kv_seen_by_all(&c->horizon, e, state) ||
 			 (KV_BUG(range_delete_ignores_snapshots) &&
-			  e->state == KV_XACT_COMMITTED)) &&
+			  state == KV_XACT_COMMITTED)) &&
 			!kv_range_list_add(env, &seen, e))
 			status = kv_fail(err, KV_NO_MEMORY,
 							 "out of memory for range deletes");
@@ -158,11 +147,7 @@ kv_job_ranges_done(KvDb *db, KvCompaction *c, KvSlice next, KvError *err)
 		return KV_OK;
 	if (next.len > KV_BOUND_BYTES)
 		next.len = KV_BOUND_BYTES;
-	c->piece_from.len = 0;
-	if (!kv_buffer_reserve(db->env, &c->piece_from, next.len))
+	if (!kv_buffer_set(db->env, &c->piece_from, next))
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for range deletes");
-	if (next.len > 0)
-		memcpy(c->piece_from.data, next.data, next.len);
-	c->piece_from.len = next.len;
 	return KV_OK;
 }

@@ -126,8 +126,8 @@ data_below(KvDb *db, KvCompaction *c, KvSlice key)
 	return found;
 }
 
-static KvStatus
-state_of(KvDb *db, const KvEntry *e, KvXactState *state, KvError *err)
+KvStatus
+kv_job_state_of(KvDb *db, const KvEntry *e, KvXactState *state, KvError *err)
 {
 	*state = KV_XACT_COMMITTED;
 	if (e->xid == 0)
@@ -275,17 +275,13 @@ add_to_output(KvDb *db, KvCompaction *c, const KvEntry *e, KvError *err)
 static KvStatus
 start_key(KvDb *db, KvCompaction *c, KvSlice key, KvError *err)
 {
-	KvEnv *env = db->env;
 	bool below = data_below(db, c, key);
 	KvStatus status = maybe_cut(db, c, key, err);
 
 	if (status != KV_OK)
 		return status;
-	c->key.len = 0;
-	if (!kv_buffer_reserve(env, &c->key, key.len))
+	if (!kv_buffer_set(db->env, &c->key, key))
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for a compaction");
-	memcpy(c->key.data, key.data, key.len);
-	c->key.len = key.len;
 	c->has_key = true;
 	kv_drop_key_start(&c->rule, kv_store_listed(c->dropped, c->n_dropped, key),
 					  below);
@@ -308,7 +304,7 @@ merge_entry(KvDb *db, KvCompaction *c, KvError *err)
 	else if (KV_BUG(compaction_cuts_in_key))
 		status = maybe_cut(db, c, e.key, err);
 	if (status == KV_OK && !kv_drop_needs_no_state(&c->rule))
-		status = state_of(db, &e, &state, err);
+		status = kv_job_state_of(db, &e, &state, err);
 	if (status != KV_OK)
 		return status;
 	before = c->rule;

@@ -230,31 +230,32 @@ drain_locked(KvDb *db, bool sync, KvError *err)
 	return st;
 }
 
-KvStatus
-kv_drain_ring(KvDb *db, KvError *err)
+static KvStatus
+drain(KvDb *db, bool sync, KvError *err)
 {
 	KvEnv *env = db->env;
 	KvStatus st;
 
 	env->ops->lock(env, KV_LOCK_WAL_IO, true);
-	st = drain_locked(db, true, err);
+	st = drain_locked(db, sync, err);
 	env->ops->unlock(env, KV_LOCK_WAL_IO);
 	return st;
 }
 
 KvStatus
+kv_drain_ring(KvDb *db, KvError *err)
+{
+	return drain(db, true, err);
+}
+
+KvStatus
 kv_relieve_ring(KvDb *db, KvError *err)
 {
-	KvEnv *env = db->env;
 	const KvRing *ring = kv_ring_at(db);
-	KvStatus st;
 
 	if (kv_ring_inserted(ring) - kv_ring_written(ring) < kv_ring_size(ring) / 4)
 		return KV_OK;
-	env->ops->lock(env, KV_LOCK_WAL_IO, true);
-	st = drain_locked(db, false, err);
-	env->ops->unlock(env, KV_LOCK_WAL_IO);
-	return st;
+	return drain(db, false, err);
 }
 
 KvStatus

@@ -53,11 +53,8 @@ note_doubt(Flush *f, uint64_t xid, KvError *err)
 static KvStatus
 start_key(Flush *f, KvSlice key, KvError *err)
 {
-	f->key.len = 0;
-	if (!kv_buffer_reserve(f->db->env, &f->key, key.len))
+	if (!kv_buffer_set(f->db->env, &f->key, key))
 		return kv_fail(err, KV_NO_MEMORY, "out of memory");
-	memcpy(f->key.data, key.data, key.len);
-	f->key.len = key.len;
 	f->has_key = true;
 	kv_drop_key_start(&f->rule, false, true);
 	return KV_OK;

@@ -40,23 +40,11 @@ is_bound(const KvEntry *e)
 	return e->kind == KV_KIND_BOUND || e->kind == KV_KIND_BOUND_OPEN;
 }
 
-static uint64_t
-key_word(KvSlice key, size_t from)
-{
-	char padded[8] = {0};
-
-	if (key.len >= from + 8)
-		return kv_load_be64(key.data + from);
-	if (key.len > from)
-		memcpy(padded, key.data + from, key.len - from);
-	return kv_load_be64(padded);
-}
-
 static void
 load_words(MergeChild *c)
 {
-	c->hi = key_word(c->it->entry.key, 0);
-	c->lo = key_word(c->it->entry.key, 8);
+	c->hi = kv_key_word(c->it->entry.key, 0);
+	c->lo = kv_key_word(c->it->entry.key, 8);
 }
 
 /* An open bound is larger than every key that starts with it. */

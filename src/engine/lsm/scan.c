@@ -286,13 +286,9 @@ ended(KvScan *scan, KvError *err)
 static KvStatus
 keep_bytes(KvScan *scan, KvBuffer *buffer, KvSlice bytes, KvError *err)
 {
-	buffer->len = 0;
-	if (!kv_buffer_reserve(scan->db->env, buffer, bytes.len))
-		return kv_fail(err, KV_NO_MEMORY, "out of memory for a scan");
-	if (bytes.len > 0)
-		memcpy(buffer->data, bytes.data, bytes.len);
-	buffer->len = bytes.len;
-	return KV_OK;
+	return kv_buffer_set(scan->db->env, buffer, bytes)
+			   ? KV_OK
+			   : kv_fail(err, KV_NO_MEMORY, "out of memory for a scan");
 }
 
 static KvStatus

@@ -44,16 +44,8 @@ struct KvScan
 static inline bool
 kv_scan_decide(KvScan *scan, KvSlice key)
 {
-	KvBuffer *d = &scan->decided;
-
-	if (d->cap < key.len)
-	{
-		d->len = 0;
-		if (!kv_buffer_reserve(scan->db->env, d, key.len))
-			return false;
-	}
-	memcpy(d->data, key.data, key.len);
-	d->len = key.len;
+	if (!kv_buffer_set(scan->db->env, &scan->decided, key))
+		return false;
 	scan->has_decided = true;
 	return true;
 }

@@ -96,19 +96,6 @@ make_slot(const KvMem *mem, uint32_t ref, size_t skip)
 	return (uint64_t) kv_head_of(entry_key(mem, ref), skip) << 32 | ref;
 }
 
-static size_t
-common_bytes(KvSlice a, KvSlice b, size_t max)
-{
-	size_t n = a.len < b.len ? a.len : b.len;
-	size_t i = 0;
-
-	if (n > max)
-		n = max;
-	while (i < n && a.data[i] == b.data[i])
-		i++;
-	return i;
-}
-
 /* Many slots with one head make lookups compare keys: is it worth a skip? */
 static bool
 has_ties(const uint64_t *slot, int count)
@@ -136,10 +123,12 @@ reskip(const KvMem *mem, uint64_t *slot, int count, size_t skip)
 static size_t
 skip_between(const KvMem *mem, uint32_t lower, uint32_t upper)
 {
+	size_t n;
+
 	if (lower == 0 || upper == 0)
 		return kv_relaxed32(&mem->under_log_lock.common);
-	return common_bytes(entry_key(mem, lower), entry_key(mem, upper),
-						KV_MAX_SKIP);
+	n = kv_slice_common(entry_key(mem, lower), entry_key(mem, upper));
+	return n < KV_MAX_SKIP ? n : KV_MAX_SKIP;
 }
 
 /* Lowers the skip of the nodes on one edge of the tree. */

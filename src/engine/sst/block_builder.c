@@ -52,17 +52,6 @@ kv_block_builder_size(const KvBlockBuilder *b)
 		   KV_SORTED_TAIL;
 }
 
-static size_t
-shared_prefix(KvSlice a, KvSlice b)
-{
-	size_t n = a.len < b.len ? a.len : b.len;
-	size_t i = 0;
-
-	while (i < n && a.data[i] == b.data[i])
-		i++;
-	return i;
-}
-
 static bool
 starts_interval(const KvBlockBuilder *b)
 {
@@ -77,8 +66,8 @@ kv_block_builder_cost(const KvBlockBuilder *b, const KvEntry *entry)
 
 	if (!starts_interval(b))
 	{
-		shared = shared_prefix(kv_slice(b->last_key.data, b->last_key.len),
-							   entry->key);
+		shared = kv_slice_common(kv_slice(b->last_key.data, b->last_key.len),
+								 entry->key);
 		restart = 0;
 	}
 	return KV_ENTRY_OVERHEAD + entry->key.len - shared + entry->value.len +
@@ -153,8 +142,8 @@ kv_block_builder_add(KvBlockBuilder *b, const KvEntry *entry)
 	}
 
 	if (!restart)
-		shared = shared_prefix(kv_slice(b->last_key.data, b->last_key.len),
-							   entry->key);
+		shared = kv_slice_common(kv_slice(b->last_key.data, b->last_key.len),
+								 entry->key);
 	meta = p = b->buf.data + b->buf.len;
 	*p++ = (char) entry->kind;
 	p = kv_put_varint(p, shared);
@@ -195,9 +184,9 @@ common_prefix(const KvBlockBuilder *b)
 
 	if (b->n_restarts == 0)
 		return 0;
-	return shared_prefix(kv_slice(b->buf.data + kv_load_u32(r + 4),
-								  kv_load_u32(r + 8)),
-						 kv_slice(b->last_key.data, b->last_key.len));
+	return kv_slice_common(kv_slice(b->buf.data + kv_load_u32(r + 4),
+									kv_load_u32(r + 8)),
+						   kv_slice(b->last_key.data, b->last_key.len));
 }
 
 KvSlice

@@ -15,18 +15,12 @@
 /* Copies may write and read that many bytes too many. */
 #define COPY_SLACK 16
 
-/* As kv_get_varint, inlined: three of four are one byte long. */
+/* kv_get_varint for a place in a block; NULL: malformed. */
 static inline const char *
 get_varint(const char *p, const char *limit, uint64_t *v)
 {
-	KvSlice in;
+	KvSlice in = {p, (size_t) (limit - p)};
 
-	if (p < limit && (uint8_t) *p < 0x80)
-	{
-		*v = (uint8_t) *p;
-		return p + 1;
-	}
-	in = kv_slice(p, (size_t) (limit - p));
 	return kv_get_varint(&in, v) ? in.data : NULL;
 }
 

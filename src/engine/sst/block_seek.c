@@ -7,19 +7,6 @@
  */
 #include "engine/sst/block_internal.h"
 
-/* 8 bytes of key after the first skip, zeros where it has ended */
-static uint64_t
-key_prefix(KvSlice key, size_t skip)
-{
-	char buf[8] = {0};
-
-	if (key.len >= skip + 8)
-		return kv_load_be64(key.data + skip);
-	if (key.len > skip)
-		memcpy(buf, key.data + skip, key.len - skip);
-	return kv_load_be64(buf);
-}
-
 static inline int
 compare(const KvCursor *c, KvSlice key, uint64_t csn)
 {
@@ -65,7 +52,7 @@ restarts_up_to(KvCursor *c, KvSlice key, uint64_t csn)
 		return 0;
 	if (diff > 0)
 		return block->n_restarts;
-	p = key_prefix(key, block->common);
+	p = kv_key_word(key, block->common);
 	lo = count_prefixes(block, p, false);
 	hi = lo;
 	if (lo < block->n_restarts &&
@@ -86,33 +73,31 @@ restarts_up_to(KvCursor *c, KvSlice key, uint64_t csn)
 	return lo;
 }
 
+/*
+ * Where a search begins: *n restart points are at or before (key, csn).  The
+ * cursor is not valid.  false: the block is empty, or it has failed.
+ */
+static bool
+start_search(KvCursor *c, KvSlice key, uint64_t csn, uint32_t *n)
+{
+	c->status = KV_OK;
+	c->valid = false;
+	if (c->block.n_restarts == 0)
+		return false;
+	*n = restarts_up_to(c, key, csn);
+	return *n != UINT32_MAX;
+}
+
 const char *
 kv_cursor_seek_start(KvCursor *c, KvSlice key, uint64_t csn)
 {
 	uint32_t n;
 
-	c->status = KV_OK;
-	c->valid = false;
-	if (c->block.n_restarts == 0)
-		return NULL;
-	n = restarts_up_to(c, key, csn);
-	if (n == UINT32_MAX)
+	if (!start_search(c, key, csn, &n))
 		return NULL;
 	n = kv_load_u32(c->block.offsets + (n > 0 ? n - 1 : 0) * (size_t) 4);
 	return n < (size_t) (c->block.limit - c->block.data) ? c->block.data + n
 														 : NULL;
-}
-
-/* How many bytes a and b have in common from their starts on. */
-static inline size_t
-common_bytes(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-	size_t n = a_len < b_len ? a_len : b_len;
-	size_t i = 0;
-
-	while (i < n && a[i] == b[i])
-		i++;
-	return i;
 }
 
 /* The key of an entry, after its numbers; NULL: not a usual entry. */
@@ -151,7 +136,7 @@ skip_to(KvCursor *c, KvSlice key)
 	const char *limit = c->block.limit;
 	const char *p = c->next;
 	KvSlice at = c->entry->key;
-	size_t lcp = common_bytes(at.data, at.len, key.data, key.len);
+	size_t lcp = kv_slice_common(at, key);
 	size_t len = at.len;
 
 	while (p < limit)
@@ -168,8 +153,8 @@ skip_to(KvCursor *c, KvSlice key)
 			return false;
 		if (h.shared <= lcp)
 		{
-			size_t n = common_bytes(bytes, h.unshared, key.data + h.shared,
-									key.len - h.shared);
+			KvSlice rest = {key.data + h.shared, key.len - h.shared};
+			size_t n = kv_slice_common(kv_slice(bytes, h.unshared), rest);
 
 			if (h.shared + n == key.len ||
 				(n < h.unshared &&
@@ -191,12 +176,7 @@ kv_cursor_seek(KvCursor *c, KvSlice key, uint64_t csn)
 {
 	uint32_t n;
 
-	c->status = KV_OK;
-	c->valid = false;
-	if (c->block.n_restarts == 0)
-		return;
-	n = restarts_up_to(c, key, csn);
-	if (n == UINT32_MAX)
+	if (!start_search(c, key, csn, &n))
 		return;
 	at_restart(c, n > 0 ? n - 1 : 0);
 	if (csn == UINT64_MAX && c->valid && compare(c, key, csn) < 0 &&
@@ -216,12 +196,7 @@ kv_cursor_floor(KvCursor *c, KvSlice key, uint64_t csn)
 	uint32_t n;
 	int i;
 
-	c->status = KV_OK;
-	c->valid = false;
-	if (c->block.n_restarts == 0)
-		return;
-	n = restarts_up_to(c, key, csn);
-	if (n == UINT32_MAX)
+	if (!start_search(c, key, csn, &n))
 		return;
 	at_restart(c, n > 0 ? n - 1 : 0);
 	if (n == 0)

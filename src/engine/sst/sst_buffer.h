@@ -52,6 +52,19 @@ kv_buffer_reserve(KvEnv *env, KvBuffer *b, size_t more)
 	return true;
 }
 
+/* The buffer holds bytes, which are not its own; false: no memory, empty. */
+static inline bool
+kv_buffer_set(KvEnv *env, KvBuffer *b, KvSlice bytes)
+{
+	b->len = 0;
+	if (!kv_buffer_reserve(env, b, bytes.len))
+		return false;
+	if (bytes.len > 0)
+		memcpy(b->data, bytes.data, bytes.len);
+	b->len = bytes.len;
+	return true;
+}
+
 static inline void
 kv_buffer_free(KvEnv *env, KvBuffer *b)
 {

@@ -196,22 +196,11 @@ write_block(KvSstBuilder *b, KvBlockKind kind, KvBuffer *payload,
 /* ---- separators and partitions ---- */
 
 static bool
-set_buffer(KvEnv *env, KvBuffer *buf, KvSlice s)
-{
-	buf->len = 0;
-	if (!kv_buffer_reserve(env, buf, s.len))
-		return false;
-	if (s.len > 0)
-		memcpy(buf->data, s.data, s.len);
-	buf->len = s.len;
-	return true;
-}
-
-static bool
 copy_separator(KvEnv *env, Separator *to, const Separator *from)
 {
 	to->csn = from->csn;
-	return set_buffer(env, &to->key, kv_slice(from->key.data, from->key.len));
+	return kv_buffer_set(env, &to->key,
+						 kv_slice(from->key.data, from->key.len));
 }
 
 /* The lower bound of a data block whose first entry is entry. */
@@ -219,23 +208,20 @@ static bool
 start_block(KvSstBuilder *b, const KvEntry *entry)
 {
 	KvSlice key = entry->key;
-	size_t n = 0;
+	size_t n;
 
 	b->sep.csn = UINT64_MAX;
 	if (b->props.entries == 0)
 		key.len = 0; /* the first block's bound is below everything */
 	else
 	{
-		size_t min = key.len < b->last_key.len ? key.len : b->last_key.len;
-
-		while (n < min && key.data[n] == b->last_key.data[n])
-			n++;
+		n = kv_slice_common(key, kv_slice(b->last_key.data, b->last_key.len));
 		if (n < key.len)
 			key.len = n + 1;
 		else
 			b->sep.csn = entry->csn; /* more versions of the last key */
 	}
-	return set_buffer(b->env, &b->sep.key, key);
+	return kv_buffer_set(b->env, &b->sep.key, key);
 }
 
 /* Moves a finished partition out of the way. */
@@ -501,9 +487,9 @@ add_entry(KvSstBuilder *b, const KvEntry *e, KvError *err)
 		return no_memory(b, err);
 	if (!kv_block_builder_add(&b->data, e))
 		return no_memory(b, err);
-	if (b->props.entries == 0 && !set_buffer(b->env, &b->first_key, e->key))
+	if (b->props.entries == 0 && !kv_buffer_set(b->env, &b->first_key, e->key))
 		return no_memory(b, err);
-	if (!same_key && !set_buffer(b->env, &b->last_key, e->key))
+	if (!same_key && !kv_buffer_set(b->env, &b->last_key, e->key))
 		return no_memory(b, err);
 	b->last_csn = e->csn;
 	kv_props_count(&b->props, e);
@@ -566,8 +552,8 @@ write_partitions(KvSstBuilder *b, Pending *pending, KvBlockKind kind,
 		KvSlice key = kv_slice(p + PENDING_HEAD, key_len);
 		KvBlockHandle handle;
 
-		if (!set_buffer(b->env, &payload,
-						kv_slice(p + PENDING_HEAD + key_len, len)))
+		if (!kv_buffer_set(b->env, &payload,
+						   kv_slice(p + PENDING_HEAD + key_len, len)))
 			status = no_memory(b, err);
 		if (status == KV_OK)
 			status = write_block(b, kind, &payload, &handle, err);

@@ -85,6 +85,14 @@ KvStatus kv_sst_handle_at(const KvSst *sst, const KvCursor *c,
 KvStatus kv_sst_bad_block(const KvSst *sst, KvBlockHandle h, KvStatus status,
 						  KvError *err);
 
+/*
+ * sst_reader.c: the data block in which (key, csn) belongs, by an index
+ * partition that is looked at where it lies.  Moves sst->index.
+ */
+KvStatus kv_sst_find_block(KvSst *sst, KvBlockHandle partition, KvSlice key,
+						   uint64_t csn, KvBlockHandle *block,
+						   KvSstStats *stats, KvError *err) KV_MUST_CHECK;
+
 /* sst_iter.c: before the table is closed. */
 void kv_sst_free_spare(KvSst *sst);
 

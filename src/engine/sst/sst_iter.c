@@ -63,12 +63,9 @@ fail(SstIter *it, KvStatus status)
 static KvStatus
 copy_in(SstIter *it, const char *data, uint32_t len, KvBuffer *mem)
 {
-	mem->len = 0;
-	if (!kv_buffer_reserve(it->sst->env, mem, len))
+	if (!kv_buffer_set(it->sst->env, mem, kv_slice(data, len)))
 		return kv_fail(it->base.err, KV_NO_MEMORY,
 					   "out of memory for a block of an iterator");
-	memcpy(mem->data, data, len);
-	mem->len = len;
 	return KV_OK;
 }
 
@@ -366,16 +363,12 @@ next_block(SstIter *it, Direction dir)
 		return;
 	if (dir == FORWARD)
 	{
-		it->last.len = 0;
-		if (!kv_buffer_reserve(it->sst->env, &it->last, last.len))
+		if (!kv_buffer_set(it->sst->env, &it->last, last))
 		{
 			fail(it, kv_fail(it->base.err, KV_NO_MEMORY,
 							 "out of memory for a key of an iterator"));
 			return;
 		}
-		if (last.len > 0)
-			memcpy(it->last.data, last.data, last.len);
-		it->last.len = last.len;
 	}
 	if (!load_indexed(it, dir))
 		return;
@@ -396,9 +389,7 @@ static bool
 find_block(SstIter *it, KvSlice key, uint64_t csn)
 {
 	KvSst *sst = it->sst;
-	KvCursor *index = &sst->index;
-	KvBlockHandle at, h;
-	KvBlockRef ref;
+	KvBlockHandle h;
 	KvStatus status;
 
 	it->target_csn = csn;
@@ -409,24 +400,11 @@ find_block(SstIter *it, KvSlice key, uint64_t csn)
 			fail(it, KV_OK);
 		return false;
 	}
-	status = kv_sst_handle_at(sst, &it->top, &at, it->base.err);
 	it->index_kept = false;
+	status = kv_sst_handle_at(sst, &it->top, &it->index_at, it->base.err);
 	if (status == KV_OK)
-		status = kv_sst_open_block(sst, at, KV_BLOCK_INDEX, &ref, index, NULL,
+		status = kv_sst_find_block(sst, it->index_at, key, csn, &h, NULL,
 								   it->base.err);
-	if (status == KV_OK)
-	{
-		it->index_at = at;
-		kv_cursor_floor(index, key, csn);
-		if (index->valid)
-			status = kv_sst_handle_at(sst, index, &h, it->base.err);
-		else
-			status = kv_sst_bad_block(sst, at,
-									  index->status == KV_OK ? KV_CORRUPT
-															 : index->status,
-									  it->base.err);
-		kv_sst_release(sst, &ref);
-	}
 	if (status == KV_OK)
 		return load_data(it, h, FORWARD);
 	fail(it, status);
@@ -437,16 +415,12 @@ find_block(SstIter *it, KvSlice key, uint64_t csn)
 static bool
 keep_target(SstIter *it, KvSlice *key)
 {
-	it->target.len = 0;
-	if (!kv_buffer_reserve(it->sst->env, &it->target, key->len))
+	if (!kv_buffer_set(it->sst->env, &it->target, *key))
 	{
 		fail(it, kv_fail(it->base.err, KV_NO_MEMORY,
 						 "out of memory for the key of a seek"));
 		return false;
 	}
-	if (key->len > 0)
-		memcpy(it->target.data, key->data, key->len);
-	it->target.len = key->len;
 	key->data = it->target.data;
 	return true;
 }

@@ -312,28 +312,39 @@ kv_sst_probe_filter(KvSst *sst, KvSlice key, KvSstProbe *probe,
 }
 
 KvStatus
+kv_sst_find_block(KvSst *sst, KvBlockHandle partition, KvSlice key,
+				  uint64_t csn, KvBlockHandle *block, KvSstStats *stats,
+				  KvError *err)
+{
+	KvCursor *index = &sst->index;
+	KvBlockRef ref;
+	KvStatus status = kv_sst_open_block(sst, partition, KV_BLOCK_INDEX, &ref,
+										index, stats, err);
+
+	if (status != KV_OK)
+		return status;
+	kv_cursor_floor(index, key, csn);
+	if (index->valid)
+		status = kv_sst_handle_at(sst, index, block, err);
+	else
+		status = kv_sst_bad_block(sst, partition,
+								  index->status == KV_OK ? KV_CORRUPT
+														 : index->status,
+								  err);
+	kv_sst_release(sst, &ref);
+	return status;
+}
+
+KvStatus
 kv_sst_probe_index(KvSst *sst, KvSlice key, KvSstProbe *probe,
 				   KvSstStats *stats, KvError *err)
 {
-	KvBlockHandle at = handle_of(probe->index), h = {0, 0};
-	KvBlockRef ref;
+	KvBlockHandle h;
 	KvStatus status;
 
-	KV_ASSERT(!probe->absent && at.size != 0);
-	status = kv_sst_open_block(sst, at, KV_BLOCK_INDEX, &ref, &sst->index,
-							   stats, err);
-	if (status != KV_OK)
-		return status;
-	kv_cursor_floor(&sst->index, key, UINT64_MAX);
-	if (sst->index.valid)
-		status = kv_sst_handle_at(sst, &sst->index, &h, err);
-	else
-		status = kv_sst_bad_block(sst, at,
-								  sst->index.status == KV_OK
-									  ? KV_CORRUPT
-									  : sst->index.status,
-								  err);
-	kv_sst_release(sst, &ref);
+	KV_ASSERT(!probe->absent && probe->index[1] != 0);
+	status = kv_sst_find_block(sst, handle_of(probe->index), key, UINT64_MAX,
+							   &h, stats, err);
 	if (status != KV_OK)
 		return status;
 	probe->block[0] = h.offset;
@@ -530,9 +541,7 @@ uint64_t
 kv_sst_offset_of(KvSst *sst, KvSlice key)
 {
 	KvBlockHandle h;
-	KvBlockRef ref;
 	KvError ignored;
-	uint64_t offset = sst->props.data_end;
 
 	if (kv_slice_compare(key, sst->props.smallest) <= 0)
 		return 0;
@@ -541,13 +550,7 @@ kv_sst_offset_of(KvSst *sst, KvSlice key)
 	kv_cursor_floor(&sst->top, key, UINT64_MAX);
 	if (!sst->top.valid ||
 		kv_sst_handle_at(sst, &sst->top, &h, &ignored) != KV_OK ||
-		kv_sst_open_block(sst, h, KV_BLOCK_INDEX, &ref, &sst->index, NULL,
-						  &ignored) != KV_OK)
-		return offset; /* an estimate; a read will say what is wrong */
-	kv_cursor_floor(&sst->index, key, UINT64_MAX);
-	if (sst->index.valid &&
-		kv_sst_handle_at(sst, &sst->index, &h, &ignored) == KV_OK)
-		offset = h.offset;
-	kv_sst_release(sst, &ref);
-	return offset;
+		kv_sst_find_block(sst, h, key, UINT64_MAX, &h, NULL, &ignored) != KV_OK)
+		return sst->props.data_end; /* a read will say what is wrong */
+	return h.offset;
 }
