@@ -138,14 +138,16 @@ typedef struct Range
 } Range;
 
 /*
- * Some batches also delete a range: what items write in it stays.  Follows
- * from the commit's number alone, so that older plans draw what they drew.
- * chosen gets the keys that are covered.
+ * Some batches also delete a range, in one store of four half of them: what
+ * items write in it stays.  Follows from the commit's and the store's number
+ * alone, so that older plans draw what they drew.  chosen gets the keys that
+ * are covered.
  */
 static void
 make_range(World *w, uint32_t n, uint32_t commit, bool *chosen, Range *r)
 {
 	uint64_t h = (commit + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ n;
+	uint64_t one_of = w->seed % 4 == 2 ? 2 : 6;
 	bool covers[MODEL_KEYS];
 	uint16_t i;
 
@@ -153,8 +155,8 @@ make_range(World *w, uint32_t n, uint32_t commit, bool *chosen, Range *r)
 	h *= UINT64_C(0xbf58476d1ce4e5b9);
 	r->any = false;
 	/* it must not be ingested instead */
-	if (h % 6 != 0 || n * (MODEL_VALUE_MAX + MODEL_KEY_MAX) >
-						  kv_max_batch_bytes(w->db) - 4 * MODEL_KEY_MAX)
+	if (h % one_of != 0 || n * (MODEL_VALUE_MAX + MODEL_KEY_MAX) >
+							   kv_max_batch_bytes(w->db) - 4 * MODEL_KEY_MAX)
 		return;
 	r->lower_len = model_key((uint16_t) (h >> 8 & 0xff) % MODEL_KEYS, r->lower);
 	r->upper_len = model_key((uint16_t) (h >> 16 & 0xff) % MODEL_KEYS,

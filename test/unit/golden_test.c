@@ -9,13 +9,17 @@
  */
 #include "harness.h"
 
+#include "engine/lsm/db_internal.h"
 #include "engine/lsm/manifest.h"
 #include "engine/wal/wal.h"
 #include "env_sim.h"
 
-#define WAL_FILE	  "test/golden/wal_v1.wal"
-#define MANIFEST_FILE "test/golden/manifest_v1.manifest"
-#define CURRENT_FILE  "test/golden/manifest_v1.current"
+#define WAL_V1		   "test/golden/wal_v1.wal"
+#define WAL_V2		   "test/golden/wal_v2.wal"
+#define MANIFEST_FILE  "test/golden/manifest_v1.manifest"
+#define CURRENT_FILE   "test/golden/manifest_v1.current"
+#define RANGES_FILE	   "test/golden/manifest_v1_ranges.manifest"
+#define RANGES_CURRENT "test/golden/manifest_v1_ranges.current"
 
 static const KvIdentity identity = {UINT64_C(0x6a5b4c3d2e1f0011), 3, 2};
 static SimEnv *sim;
@@ -82,13 +86,15 @@ compare(const char *path, const char *name)
 	free(got);
 }
 
-/* ---- WAL: segment 12 ---- */
+/* ---- WAL: segment 12; in version 2 the first batch deletes a range ---- */
+
+static const char range_batch[] = "\4\5\5\0\0\0\1a\0\0\0\1m";
 
 static const KvWalStart wal_start = {12, 9, 4096, 100, 0x2000};
 static const uint64_t wal_aborted[2] = {739, 741};
 
 static KvLogRecord
-wal_record(int i, char *buf)
+wal_record(int version, int i, char *buf)
 {
 	KvLogRecord recs[4] =
 		{{KV_LOG_BATCH, 101, 740, 0x2100, {"payload one", 11}},
@@ -97,10 +103,13 @@ wal_record(int i, char *buf)
 		 {KV_LOG_INGEST, 103, 742, 0x2300, {"", 0}}};
 
 	kv_settle_encode(buf, 102, wal_aborted, 2);
+	if (version > 1)
+		recs[0].payload = kv_slice(range_batch, sizeof(range_batch) - 1);
 	return recs[i];
 }
 
-KV_TEST(golden_wal_v1_is_read)
+static void
+read_wal(const char *path, int version)
 {
 	KvWalStart start;
 	KvWalReader *r;
@@ -110,12 +119,12 @@ KV_TEST(golden_wal_v1_is_read)
 	int i;
 
 	setup();
-	put_golden(WAL_FILE, "12.wal");
+	put_golden(path, "12.wal");
 	KV_REQUIRE_OK(kv_wal_open(env, &identity, 12, &r, &start, &err), &err);
 	KV_CHECK(memcmp(&start, &wal_start, sizeof(start)) == 0);
 	for (i = 0; i < 4; i++)
 	{
-		KvLogRecord want = wal_record(i, buf);
+		KvLogRecord want = wal_record(version, i, buf);
 
 		KV_REQUIRE_OK(kv_wal_next(r, 0, &got, &err), &err);
 		KV_CHECK(got.type == want.type && got.csn == want.csn &&
@@ -134,7 +143,7 @@ KV_TEST(golden_wal_v1_is_read)
 	sim_free(sim);
 }
 
-KV_TEST(golden_wal_v1_is_written)
+KV_TEST(golden_wal_v2_is_written)
 {
 	KvWalWriter *w;
 	char buf[64];
@@ -144,7 +153,7 @@ KV_TEST(golden_wal_v1_is_written)
 	KV_REQUIRE_OK(kv_wal_create(env, &identity, &wal_start, 0, &w, &err), &err);
 	for (i = 0; i < 4; i++)
 	{
-		KvLogRecord rec = wal_record(i, buf);
+		KvLogRecord rec = wal_record(2, i, buf);
 
 		KV_REQUIRE_OK(kv_wal_add(w, &rec, &err), &err);
 		if (i == 1 || i == 3)
@@ -154,8 +163,24 @@ KV_TEST(golden_wal_v1_is_written)
 		}
 	}
 	kv_wal_close(w);
-	compare(WAL_FILE, "12.wal");
+	compare(WAL_V2, "12.wal");
 	sim_free(sim);
+}
+
+KV_TEST(golden_wal_v1_is_read) { read_wal(WAL_V1, 1); }
+
+KV_TEST(golden_wal_v2_is_read)
+{
+	KvSlice payload = kv_slice(range_batch, sizeof(range_batch) - 1);
+	uint32_t n;
+	KvEntry e;
+
+	read_wal(WAL_V2, 2);
+	KV_REQUIRE_OK(kv_batch_start(&payload, &n, &err), &err);
+	KV_REQUIRE_OK(kv_batch_next(&payload, &e, &err), &err);
+	KV_CHECK(n == 1 && e.kind == KV_KIND_RANGE_DELETE);
+	KV_CHECK_SLICES(e.key, kv_slice("\0\0\0\1a", 5));
+	KV_CHECK_SLICES(e.value, kv_slice("\0\0\0\1m", 5));
 }
 
 /* ---- MANIFEST-11 and CURRENT ---- */
@@ -232,6 +257,60 @@ KV_TEST(golden_manifest_v1_is_read)
 	KV_CHECK_EQ(state.incarnation, 2);
 	KV_CHECK_EQ(state.edits, 3);
 	KV_CHECK(!state.torn);
+	kv_manifest_state_free(env, &state);
+	sim_free(sim);
+}
+
+/* A file's flag says that a number of range deletes follows. */
+static void
+make_ranges(KvFileMeta *m)
+{
+	KvFileMeta three[3];
+
+	make_metas(three);
+	*m = three[1];
+	m->range_deletes = 3;
+}
+
+KV_TEST(golden_manifest_v1_with_ranges_is_written)
+{
+	KvFileMeta m;
+	KvManifestState state = {.files = &m,
+							 .n_files = 1,
+							 .min_wal = 9,
+							 .file_no_ceiling = 64,
+							 .store_id_ceiling = 16,
+							 .csn_floor = 1000,
+							 .timeline = 3,
+							 .incarnation = 2};
+	KvManifest *manifest;
+
+	setup();
+	make_ranges(&m);
+	KV_REQUIRE_OK(kv_manifest_create(env, &identity, 11, &state, &manifest,
+									 &err),
+				  &err);
+	kv_manifest_close(manifest);
+	compare(RANGES_FILE, "MANIFEST-11");
+	compare(RANGES_CURRENT, "CURRENT");
+	sim_free(sim);
+}
+
+KV_TEST(golden_manifest_v1_with_ranges_is_read)
+{
+	KvManifestState state;
+	KvFileMeta m;
+
+	setup();
+	make_ranges(&m);
+	put_golden(RANGES_FILE, "MANIFEST-11");
+	put_golden(RANGES_CURRENT, "CURRENT");
+	KV_REQUIRE_OK(kv_manifest_load(env, &identity, NULL, NULL, &state, NULL,
+								   &err),
+				  &err);
+	KV_REQUIRE(state.n_files == 1);
+	KV_CHECK_EQ(state.files[0].file_no, m.file_no);
+	KV_CHECK_EQ(state.files[0].range_deletes, 3);
 	kv_manifest_state_free(env, &state);
 	sim_free(sim);
 }

@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include "engine/base/coding.h"
+#include "engine/lsm/db_internal.h"
 
 static KvSlice
 store_key(char *buf, const char *key)
@@ -388,6 +389,14 @@ KV_TEST(nonsense_is_refused)
 	KV_CHECK_STATUS(kv_batch_add(t.env, &batch, &e, &err), KV_INVALID);
 	e.value = kv_slice("\1", 1);
 	KV_CHECK_STATUS(kv_batch_add(t.env, &batch, &e, &err), KV_INVALID);
+	/* up to the end of the store, not into the next one or beyond it */
+	e.value = kv_slice("\0\0\0\2a", 5);
+	KV_CHECK_STATUS(kv_batch_add(t.env, &batch, &e, &err), KV_INVALID);
+	e.value = kv_slice("\0\0\0\3", 4);
+	KV_CHECK_STATUS(kv_batch_add(t.env, &batch, &e, &err), KV_INVALID);
+	e.value = kv_slice("\0\0\0\2", 4);
+	KV_CHECK_OK(kv_batch_add(t.env, &batch, &e, &err), &err);
+	kv_batch_reset(&batch);
 	e.value = store_key(b, "c");
 	KV_REQUIRE_OK(kv_write_set_open(t.env, 1 << 20, &ws), NULL);
 	KV_CHECK_STATUS(kv_write_set_add(ws, 1, &e, &err), KV_INVALID);
@@ -401,5 +410,77 @@ KV_TEST(nonsense_is_refused)
 	payload = kv_slice(batch.data, batch.len);
 	KV_CHECK_STATUS(kv_batch_start(&payload, &n, &err), KV_CORRUPT);
 	kv_batch_free(t.env, &batch);
+	test_db_free(&t);
+}
+
+/* Its end has a last byte of zero; a bound keeps the store's number. */
+KV_TEST(whole_store_255)
+{
+	KvFileMeta meta = {0};
+
+	kv_widen_bounds(&meta, true, kv_slice("\0\0\0\xff", 4),
+					kv_slice("\0\0\1\0", 4));
+	KV_CHECK_EQ(meta.smallest_len, 4);
+	KV_CHECK_EQ(meta.largest_len, KV_BOUND_BYTES);
+	KV_CHECK_EQ(kv_load_be32(meta.largest), 255);
+	KV_CHECK(!kv_key_after_file(kv_slice("\0\0\0\xff\xff\xff", 6), &meta));
+	KV_CHECK(kv_key_after_file(kv_slice("\0\0\1\0", 4), &meta));
+	/* a key's own zero is no store's */
+	memset(&meta, 0, sizeof(meta));
+	kv_widen_bounds(&meta, true, kv_slice("\0\0\0\1", 4),
+					kv_slice("\0\0\0\1\0", 5));
+	KV_CHECK_EQ(meta.largest_len, 4);
+	KV_CHECK(kv_key_after_file(kv_slice("\0\0\0\1\0", 5), &meta));
+}
+
+/* Many in one table: apart, nested, and one that spans them all. */
+KV_TEST(many_in_one_table)
+{
+	enum
+	{
+		N = 3 * KV_MEM_RANGE_DELETES
+	};
+	TestDb t;
+	char lower[16], upper[16];
+	int i, wrong = 0;
+
+	start(&t);
+	t.penv->horizon.csn = kv_snapshot_csn(t.db);
+	for (i = 0; i < N; i += 3)
+		put_number(&t, i);
+	test_flush(&t);
+	for (i = 0; i < N; i += 6)
+	{
+		snprintf(lower, sizeof(lower), "k%05d", i);
+		snprintf(upper, sizeof(upper), "k%05d", i + 2);
+		delete_range(&t, lower, upper);
+	}
+	/* nested in a wide one, which begins first */
+	delete_range(&t, "k01500", "k01800");
+	put_number(&t, 1503);
+	test_flush(&t);
+	for (i = 0; i < N; i += 3)
+	{
+		bool gone = i % 6 == 0 || (i >= 1500 && i < 1800);
+
+		wrong += is_there(&t, i) == (gone && i != 1503);
+	}
+	KV_CHECK_EQ(wrong, 0);
+	no_problems(&t);
+	test_db_free(&t);
+}
+
+/* A memtable's are looked at one by one, so it takes no more than so many. */
+KV_TEST(a_memtable_takes_so_many)
+{
+	TestDb t;
+	KvStats stats;
+	int i;
+
+	start(&t);
+	for (i = 0; i <= KV_MEM_RANGE_DELETES; i++)
+		delete_range(&t, "a", "b");
+	kv_stats(t.db, &stats);
+	KV_CHECK_EQ(stats.memtables_immutable, 1);
 	test_db_free(&t);
 }

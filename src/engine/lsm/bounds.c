@@ -49,25 +49,30 @@ ends_before(KvSlice a, bool a_cut, KvSlice b, bool b_cut)
  * The largest bound below upper: its predecessor, where that has one of at
  * most KV_BOUND_BYTES, else the smallest cut bound that holds everything
  * below.  A longer upper is cut itself, which lets in what it is a prefix of.
+ * The end of a store stands for the last key of the store before it: a bound
+ * is never shorter than a store's id.
  */
 static KvSlice
 bound_below(KvSlice upper, char *buf, bool *cut)
 {
 	size_t n = upper.len;
 
-	KV_ASSERT(n > 0);
+	KV_ASSERT(n >= KV_STORE_PREFIX);
 	*cut = true;
 	if (n > KV_BOUND_BYTES)
 		n = KV_BOUND_BYTES;
 	memcpy(buf, upper.data, n);
 	if (upper.len > KV_BOUND_BYTES)
 		return kv_slice(buf, n);
-	if (buf[n - 1] == 0)
+	if (n > KV_STORE_PREFIX && buf[n - 1] == 0)
 	{
 		*cut = false;
 		return kv_slice(buf, n - 1);
 	}
-	buf[n - 1]--;
+	if (n == KV_STORE_PREFIX)
+		kv_store_be32(buf, kv_load_be32(buf) - 1);
+	else
+		buf[n - 1]--;
 	memset(buf + n, 0xff, KV_BOUND_BYTES - n);
 	return kv_slice(buf, KV_BOUND_BYTES);
 }

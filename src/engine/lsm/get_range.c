@@ -44,21 +44,21 @@ kv_get_ranges_of_mem(KvGet *g, const KvVersionMem *mem)
 	return st == KV_OK ? g->status : st;
 }
 
-/* A table's are ordered by their lower bounds. */
+/* A table's come in no order: an older one does not end the search. */
+static bool
+visit_any(void *arg, const KvEntry *e)
+{
+	KvGet *g = arg;
+
+	(void) consider(g, e);
+	return g->status != KV_OK;
+}
+
 KvStatus
 kv_get_ranges_of_file(KvGet *g, const KvGetProbe *p)
 {
-	uint32_t i, n;
-	const KvEntry *items = kv_sst_range_deletes(p->sst, &n);
-
 	g->source = kv_file_source(&p->file->meta);
 	g->status = KV_OK;
-	for (i = 0; i < n && kv_slice_compare(items[i].key, g->key) <= 0; i++)
-	{
-		if (kv_slice_compare(g->key, items[i].value) < 0)
-			(void) consider(g, &items[i]);
-		if (g->status != KV_OK)
-			return g->status;
-	}
-	return KV_OK;
+	kv_sst_covering(p->sst, g->key, visit_any, g);
+	return g->status;
 }

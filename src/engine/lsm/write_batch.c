@@ -10,13 +10,24 @@
  */
 #include "engine/lsm/db_internal.h"
 
-/* lower < upper, both with a store id; true for every other kind */
+/*
+ * lower < upper, both of one store, or upper the end of lower's store; true
+ * for every other kind.
+ */
 static bool
 range_is_good(const KvEntry *e)
 {
-	return e->kind != KV_KIND_RANGE_DELETE ||
-		   (e->value.len >= KV_STORE_PREFIX && e->value.len <= KV_MAX_KEY &&
-			kv_slice_compare(e->key, e->value) < 0);
+	uint32_t first, last;
+
+	if (e->kind != KV_KIND_RANGE_DELETE)
+		return true;
+	if (e->value.len < KV_STORE_PREFIX || e->value.len > KV_MAX_KEY ||
+		kv_slice_compare(e->key, e->value) >= 0)
+		return false;
+	first = kv_load_be32(e->key.data);
+	last = kv_load_be32(e->value.data);
+	return last == first ||
+		   (last == first + 1 && e->value.len == KV_STORE_PREFIX);
 }
 
 KvStatus

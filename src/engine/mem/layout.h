@@ -149,6 +149,7 @@ struct KvMem
 		_Atomic uint32_t inner_over; /* the same, inner nodes */
 		_Atomic uint32_t common;	 /* bytes of base that all keys share */
 		_Atomic uint32_t last_batch;
+		_Atomic uint32_t n_range_deletes;
 		KvHint hint;
 	} under_log_lock;
 	_Atomic uint32_t first_batch;

@@ -78,6 +78,8 @@ kv_mem_add_range_delete(KvMem *mem, uint32_t batch, const KvEntry *entry)
 	put_words(mem, ref, (char *) head, 8);
 	/* Publishes it; pairs with the load in first_range. */
 	kv_release32(&mem->range_deletes, ref);
+	kv_relaxed_set32(&mem->under_log_lock.n_range_deletes,
+					 kv_relaxed32(&mem->under_log_lock.n_range_deletes) + 1);
 	kv_relaxed_set64(&mem->under_log_lock.entries,
 					 kv_relaxed64(&mem->under_log_lock.entries) + 1);
 	return KV_OK;

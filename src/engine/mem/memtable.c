@@ -26,6 +26,7 @@ kv_mem_init(void *buf, size_t bytes, uint64_t generation)
 	kv_release32(&mem->range_deletes, 0);
 	kv_relaxed_set32(&mem->under_log_lock.last_batch, 0);
 	kv_relaxed_set64(&mem->under_log_lock.entries, 0);
+	kv_relaxed_set32(&mem->under_log_lock.n_range_deletes, 0);
 	kv_arena_init(mem, bytes - bytes % KV_NODE_ALIGN);
 	kv_ordered_init(mem);
 }
@@ -59,6 +60,9 @@ kv_mem_free(const KvMem *mem)
 	size_t left = kv_arena_left(mem);
 	size_t debt = kv_ordered_debt(mem);
 
+	if (kv_relaxed32(&mem->under_log_lock.n_range_deletes) >=
+		KV_MEM_RANGE_DELETES)
+		return 0;
 	return left > debt ? left - debt : 0;
 }
 

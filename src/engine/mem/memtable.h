@@ -35,7 +35,11 @@ uint64_t kv_mem_generation(const KvMem *mem);
  * keys and values are payload bytes together can take; after
  * kv_mem_free(mem) >= kv_mem_bound(n, payload), the batch's calls of
  * kv_mem_begin_batch and kv_mem_add cannot return KV_FULL.
+ * A memtable with KV_MEM_RANGE_DELETES of them has no room, since a reader
+ * looks at them one after the other; a single batch may bring more.
  */
+#define KV_MEM_RANGE_DELETES 1024
+
 size_t kv_mem_bound(size_t n, size_t payload);
 size_t kv_mem_free(const KvMem *mem);
 size_t kv_mem_used(const KvMem *mem);

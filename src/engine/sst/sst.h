@@ -162,6 +162,8 @@ KvStatus kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **it,
  * table is open.  state as in kv_sst_get.  NULL, 0: none.
  */
 const KvEntry *kv_sst_range_deletes(const KvSst *sst, uint32_t *n);
+/* Visits those that cover key, in no order, until fn returns true. */
+void kv_sst_covering(const KvSst *sst, KvSlice key, KvVersionFn fn, void *arg);
 
 /* Roughly how many of the file's bytes lie before key (from the index). */
 uint64_t kv_sst_offset_of(KvSst *sst, KvSlice key);

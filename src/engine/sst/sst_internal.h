@@ -31,6 +31,7 @@ struct KvSst
 	KvBuffer dir_mem;	 /* payload under filter_dir */
 	KvBuffer ranges_mem; /* payload of the range deletes */
 	KvEntry *ranges;	 /* their keys and values point into it; or NULL */
+	uint32_t *reach;	 /* [i]: which of 0..i has the largest upper bound */
 
 	/* Scratch of one call at a time. */
 	KvCursor top;

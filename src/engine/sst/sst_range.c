@@ -147,11 +147,50 @@ kv_sst_load_ranges(KvSst *sst, KvError *err)
 		return kv_sst_bad_block(sst, h, KV_CORRUPT, err);
 	sst->ranges = sst->env->ops->alloc(sst->env,
 									   seen.range_deletes * sizeof(KvEntry));
-	if (sst->ranges == NULL)
+	sst->reach = sst->env->ops->alloc(sst->env,
+									  seen.range_deletes * sizeof(uint32_t));
+	if (sst->ranges == NULL || sst->reach == NULL)
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for range deletes");
 	for (i = 0; i < seen.range_deletes; i++)
+	{
 		(void) next_range(&payload, &sst->ranges[i]);
+		sst->reach[i] = (uint32_t) i;
+		if (i > 0 && kv_slice_compare(sst->ranges[sst->reach[i - 1]].value,
+									  sst->ranges[i].value) > 0)
+			sst->reach[i] = sst->reach[i - 1];
+	}
 	return KV_OK;
+}
+
+/*
+ * From the last one that begins at or before key backwards, as long as any
+ * that is left reaches beyond key: for ranges that lie apart, one.
+ */
+void
+kv_sst_covering(const KvSst *sst, KvSlice key, KvVersionFn fn, void *arg)
+{
+	uint32_t low = 0, high = (uint32_t) sst->props.range_deletes;
+
+	if (sst->ranges == NULL)
+		return;
+	while (low < high)
+	{
+		uint32_t mid = low + (high - low) / 2;
+
+		if (kv_slice_compare(sst->ranges[mid].key, key) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low > 0; low--)
+	{
+		const KvEntry *e = &sst->ranges[low - 1];
+
+		if (kv_slice_compare(sst->ranges[sst->reach[low - 1]].value, key) <= 0)
+			return;
+		if (kv_slice_compare(key, e->value) < 0 && fn(arg, e))
+			return;
+	}
 }
 
 const KvEntry *

@@ -137,6 +137,8 @@ destroy(KvSst *sst)
 	kv_buffer_free(env, &sst->ranges_mem);
 	if (sst->ranges != NULL)
 		env->ops->free(env, sst->ranges);
+	if (sst->reach != NULL)
+		env->ops->free(env, sst->reach);
 	for (i = 0; i < KV_SST_SPARES; i++)
 		kv_buffer_free(env, &sst->spares[i]);
 	env->ops->free(env, sst);

@@ -10,7 +10,7 @@
 
 #include "engine/base/file_header.h"
 
-#define KV_WAL_VERSION 1
+#define KV_WAL_VERSION 2
 
 /* segment header: common header, four numbers, checksum of those */
 #define KV_WAL_START_BYTES	32
