@@ -121,6 +121,108 @@ COMMENT ON FUNCTION @extschema@.kv_put_many(pg_catalog.text[],
 	'stores vals[i] under keys[i], all or none; returns how many';
 
 -- ---------------------------------------------------------------------------
+-- Writing on a condition: the key is locked to the end of the transaction, the
+-- newest version counts.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.kv_cas(key pg_catalog.text,
+		expected pg_catalog.text,
+		new_value pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_cas';
+COMMENT ON FUNCTION @extschema@.kv_cas(pg_catalog.text, pg_catalog.text,
+		pg_catalog.text, pg_catalog.regclass) IS
+	'puts new_value (NULL: deletes) if the value is expected (NULL: if there is none); whether it was';
+
+CREATE FUNCTION @extschema@.kv_put_if_absent(key pg_catalog.text,
+		value pg_catalog.text,
+		ttl pg_catalog.interval DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_put_if_absent_text';
+COMMENT ON FUNCTION @extschema@.kv_put_if_absent(pg_catalog.text,
+		pg_catalog.text, pg_catalog.interval, pg_catalog.regclass) IS
+	'puts a text value if the key has none; whether it did';
+
+CREATE FUNCTION @extschema@.kv_put_if_absent(key pg_catalog.text,
+		value pg_catalog.jsonb,
+		ttl pg_catalog.interval DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_put_if_absent_jsonb';
+COMMENT ON FUNCTION @extschema@.kv_put_if_absent(pg_catalog.text,
+		pg_catalog.jsonb, pg_catalog.interval, pg_catalog.regclass) IS
+	'puts a JSON value if the key has none; whether it did';
+
+CREATE FUNCTION @extschema@.kv_swap(key pg_catalog.text,
+		value pg_catalog.text,
+		ttl pg_catalog.interval DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.text
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_swap';
+COMMENT ON FUNCTION @extschema@.kv_swap(pg_catalog.text, pg_catalog.text,
+		pg_catalog.interval, pg_catalog.regclass) IS
+	'puts a text value and returns the one that was there';
+
+CREATE FUNCTION @extschema@.kv_put_if_version(key pg_catalog.text,
+		value pg_catalog.jsonb,
+		version pg_catalog.text,
+		ttl pg_catalog.interval DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_put_if_version';
+COMMENT ON FUNCTION @extschema@.kv_put_if_version(pg_catalog.text,
+		pg_catalog.jsonb, pg_catalog.text, pg_catalog.interval, pg_catalog.regclass)
+		IS
+	'puts a JSON value if the version is the one of kv_entry; whether it was';
+
+CREATE FUNCTION @extschema@.kv_delete_if_version(key pg_catalog.text,
+		version pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_delete_if_version';
+COMMENT ON FUNCTION @extschema@.kv_delete_if_version(pg_catalog.text,
+		pg_catalog.text, pg_catalog.regclass) IS
+	'removes a key if the version is the one of kv_entry; whether it was';
+
+CREATE FUNCTION @extschema@.kv_incr(key pg_catalog.text,
+		by pg_catalog.int8 DEFAULT 1,
+		ttl pg_catalog.interval DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.int8
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_incr';
+COMMENT ON FUNCTION @extschema@.kv_incr(pg_catalog.text, pg_catalog.int8,
+		pg_catalog.interval, pg_catalog.regclass) IS
+	'adds to a number, 0 if there is none, and returns the sum; ttl counts for a new key';
+
+CREATE FUNCTION @extschema@.kv_expire(key pg_catalog.text,
+		ttl pg_catalog.interval,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.bool
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_expire';
+COMMENT ON FUNCTION @extschema@.kv_expire(pg_catalog.text,
+		pg_catalog.interval, pg_catalog.regclass) IS
+	'lets a key expire after ttl from now (NULL: never); false if there is none';
+
+CREATE FUNCTION @extschema@.kv_batch(ops pg_catalog.jsonb,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.jsonb
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_batch';
+COMMENT ON FUNCTION @extschema@.kv_batch(pg_catalog.jsonb,
+		pg_catalog.regclass) IS
+	'checks, puts, deletes and increments as one: {"ok":true,"results":[..]}, or {"ok":false,"failed":i} and nothing was written';
+
+-- ---------------------------------------------------------------------------
 -- Reading.  A NULL key reads nothing.  Not declared STRICT, because a NULL
 -- store stands for the default store.
 -- ---------------------------------------------------------------------------
@@ -217,6 +319,47 @@ COMMENT ON FUNCTION @extschema@.kv_range_json(pg_catalog.text,
 		pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4,
 		pg_catalog.bool, pg_catalog.regclass) IS
 	'keys from start_key up to, not including, end_key, in key order, values as JSON';
+
+CREATE FUNCTION @extschema@.kv_entry(key pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS TABLE(key pg_catalog.text, value pg_catalog.jsonb,
+				  version pg_catalog.text, expires_at pg_catalog.timestamptz)
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 10 ROWS 1
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_entry';
+COMMENT ON FUNCTION @extschema@.kv_entry(pg_catalog.text,
+		pg_catalog.regclass) IS
+	'value, version and time of expiry of a key; no row if there is none';
+
+CREATE FUNCTION @extschema@.kv_ttl(key pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.interval
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_ttl';
+COMMENT ON FUNCTION @extschema@.kv_ttl(pg_catalog.text, pg_catalog.regclass)
+		IS
+	'time until a key expires; NULL if there is none, or it does not';
+
+CREATE FUNCTION @extschema@.kv_count(start_key pg_catalog.text DEFAULT NULL,
+		end_key pg_catalog.text DEFAULT NULL,
+		prefix pg_catalog.text DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.int8
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_count';
+COMMENT ON FUNCTION @extschema@.kv_count(pg_catalog.text, pg_catalog.text,
+		pg_catalog.text, pg_catalog.regclass) IS
+	'how many keys from start_key up to, not including, end_key';
+
+CREATE FUNCTION @extschema@.kv_count_estimate(start_key pg_catalog.text DEFAULT NULL,
+		end_key pg_catalog.text DEFAULT NULL,
+		prefix pg_catalog.text DEFAULT NULL,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.int8
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 100
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_count_estimate';
+COMMENT ON FUNCTION @extschema@.kv_count_estimate(pg_catalog.text,
+		pg_catalog.text, pg_catalog.text, pg_catalog.regclass) IS
+	'the same, roughly and at once, from the files; what is in memory only is not counted';
 
 CREATE FUNCTION @extschema@.kvlsm_uridecode(encoded pg_catalog.text)
 	RETURNS pg_catalog.text

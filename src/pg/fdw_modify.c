@@ -146,27 +146,6 @@ column(Relation rel, TupleTableSlot *slot, AttrNumber attno)
 }
 
 static void
-write_row(KvSlice key, KvSlice value)
-{
-	KvEntry entry = {0};
-
-	entry.key = key;
-	entry.value = value;
-	entry.kind = KV_KIND_PUT;
-	kvlsm_buffer_write(&entry);
-}
-
-static void
-write_tombstone(KvSlice key)
-{
-	KvEntry entry = {0};
-
-	entry.key = key;
-	entry.kind = KV_KIND_DELETE;
-	kvlsm_buffer_write(&entry);
-}
-
-static void
 error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
 {
 	char *name = psprintf("%s_kvkey", RelationGetRelationName(rel));
@@ -194,7 +173,7 @@ claim_key(ModifyState *state, Relation rel, EState *estate, KvSlice key,
 		  Datum datum)
 {
 	bool must_see = state->skip_duplicates && IsolationUsesXactSnapshot();
-	KvSlice old;
+	KvlsmFound old;
 
 	kvlsm_lock_key_to_modify(key);
 	if (!kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, &old))
@@ -237,7 +216,7 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 					 column(rel, slot, state->layout.value_attno));
 	is_free = claim_key(state, rel, estate, key.slice, key_datum);
 	if (is_free)
-		write_row(key.slice, value.slice);
+		kvlsm_write_put(key.slice, value.slice, 0);
 	MemoryContextSwitchTo(old);
 	return is_free ? slot : NULL;
 }
@@ -249,12 +228,15 @@ lock_row(ModifyState *state, EState *estate, TupleTableSlot *plan_slot,
 {
 	bool isnull;
 	Datum datum = ExecGetJunkAttribute(plan_slot, state->key_junk, &isnull);
+	KvlsmFound found;
 
 	if (isnull)
 		elog(ERROR, "row without a key");
 	kvlsm_make_key(key, state->store.id, datum);
-	kvlsm_lock_key_to_modify(key->slice);
-	return kvlsm_lookup_latest(key->slice, estate->es_snapshot, value);
+	if (!kvlsm_read_to_modify(key->slice, estate->es_snapshot, &found))
+		return false;
+	*value = found.value;
+	return true;
 }
 
 /* Its version in the write set as of the snapshot; NULL: none. */
@@ -311,9 +293,9 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		if (!kv_slice_equal(key.slice, old_key.slice))
 		{
 			(void) claim_key(state, rel, estate, key.slice, key_datum);
-			write_tombstone(old_key.slice);
+			kvlsm_write_delete(old_key.slice);
 		}
-		write_row(key.slice, value.slice);
+		kvlsm_write_put(key.slice, value.slice, 0);
 	}
 	MemoryContextSwitchTo(old);
 	return found ? slot : NULL;
@@ -352,7 +334,7 @@ exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	{
 		if (rinfo->ri_projectReturning != NULL)
 			fill_slot(state, slot, key.slice, value);
-		write_tombstone(key.slice);
+		kvlsm_write_delete(key.slice);
 	}
 	MemoryContextSwitchTo(old);
 	return found ? slot : NULL;

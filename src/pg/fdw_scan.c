@@ -12,6 +12,7 @@
 #include "fdw.h"
 
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -19,10 +20,13 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
+#include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
 #include "scan.h"
 #include "store_map.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "write_set.h"
 
 /* when nothing is known */
 #define DEFAULT_TUPLES 1000
@@ -30,6 +34,13 @@
 
 /* decoding a row costs this many operators */
 #define ROW_OPERATORS 4
+
+typedef enum RowLock
+{
+	ROW_LOCK_NONE,
+	ROW_LOCK_SHARE,
+	ROW_LOCK_UPDATE
+} RowLock;
 
 typedef struct KvScanState
 {
@@ -39,6 +50,8 @@ typedef struct KvScanState
 	MemoryContext row_context;	/* Datums of the current row */
 	KvlsmScan *scan;			/* NULL: not begun */
 	bool need_key, need_value;
+	RowLock lock;
+	LockWaitPolicy policy;
 	uint64 rows_read;
 } KvScanState;
 
@@ -127,25 +140,54 @@ needed_columns(RelOptInfo *rel, List *quals)
 	return columns;
 }
 
+/*
+ * Rows are locked as they are read, by the scan: a lock later on would need a
+ * row's address, which a key is not (semantics of FOR UPDATE in docs/fdw.md).
+ * That goes for rows to be changed as well, so that what is computed from
+ * them is computed from their newest version.
+ */
+static RowLock
+row_lock(PlannerInfo *root, RelOptInfo *rel, LockWaitPolicy *policy)
+{
+	PlanRowMark *mark;
+
+	*policy = LockWaitBlock;
+	if (bms_is_member(rel->relid, root->all_result_relids))
+		return ROW_LOCK_UPDATE;
+	mark = get_plan_rowmark(root->rowMarks, rel->relid);
+	if (mark == NULL || mark->strength == LCS_NONE)
+		return ROW_LOCK_NONE;
+	*policy = mark->waitPolicy;
+	return mark->strength <= LCS_FORSHARE ? ROW_LOCK_SHARE : ROW_LOCK_UPDATE;
+}
+
 static ForeignScan *
 get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 		 List *tlist, List *clauses, Plan *outer_plan)
 {
 	List *quals = extract_actual_clauses(clauses, false);
+	LockWaitPolicy policy;
+	RowLock lock = row_lock(root, rel, &policy);
 
 	return make_foreignscan(tlist, quals, rel->relid, NIL,
-							needed_columns(rel, quals), NIL, NIL, outer_plan);
+							list_make2(needed_columns(rel, quals),
+									   list_make2_int(lock, policy)),
+							NIL, NIL, outer_plan);
 }
 
 static void
-find_needed_columns(ForeignScanState *node, KvScanState *state)
+read_plan(ForeignScanState *node, KvScanState *state)
 {
-	List *columns = castNode(ForeignScan, node->ss.ps.plan)->fdw_private;
+	List *plan = castNode(ForeignScan, node->ss.ps.plan)->fdw_private;
+	List *columns = linitial(plan);
+	List *lock = lsecond(plan);
 	bool all = list_member_int(columns, InvalidAttrNumber); /* whole row */
 
 	state->need_key = all || list_member_int(columns, state->layout.key_attno);
 	state->need_value = all ||
 						list_member_int(columns, state->layout.value_attno);
+	state->lock = (RowLock) linitial_int(lock);
+	state->policy = (LockWaitPolicy) lsecond_int(lock);
 }
 
 static void
@@ -158,7 +200,7 @@ begin_scan(ForeignScanState *node, int eflags)
 	kvlsm_layout_of(node->ss.ss_currentRelation, &state->layout);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	find_needed_columns(node, state);
+	read_plan(node, state);
 	kvlsm_store_of_relation(RelationGetRelid(node->ss.ss_currentRelation),
 							false, &state->store);
 	state->scan_context = AllocSetContextCreate(estate->es_query_cxt,
@@ -182,41 +224,101 @@ start(KvScanState *state, Snapshot snapshot)
 	MemoryContextSwitchTo(old);
 }
 
+static void
+fill_slot(KvScanState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->row_context);
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true,
+		   slot->tts_tupleDescriptor->natts * sizeof(bool));
+	if (state->need_key)
+	{
+		slot->tts_values[state->layout.key_attno - 1] =
+			kvlsm_key_datum(&state->layout, key);
+		slot->tts_isnull[state->layout.key_attno - 1] = false;
+	}
+	if (state->need_value)
+	{
+		slot->tts_values[state->layout.value_attno - 1] =
+			kvlsm_value_datum(&state->layout, value);
+		slot->tts_isnull[state->layout.value_attno - 1] = false;
+	}
+	MemoryContextSwitchTo(old);
+	ExecStoreVirtualTuple(slot);
+}
+
+/* Does the row in the slot satisfy the scan's conditions? */
+static bool
+satisfies(ForeignScanState *node, TupleTableSlot *slot)
+{
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	bool ok;
+
+	econtext->ecxt_scantuple = slot;
+	ok = ExecQual(node->ss.ps.qual, econtext);
+	ResetExprContext(econtext);
+	return ok;
+}
+
+/*
+ * Locks the row and puts its newest version into the slot, whose conditions
+ * the executor looks at again.  False: it is gone, or to be skipped.
+ */
+static bool
+lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
+{
+	KvScanState *state = node->fdw_state;
+	KvEntry own;
+	KvlsmFound found;
+
+	if (!kvlsm_lock_row(key, state->lock == ROW_LOCK_SHARE,
+						state->policy == LockWaitBlock))
+	{
+		if (state->policy == LockWaitSkip)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on row in relation \"%s\"",
+						RelationGetRelationName(node->ss.ss_currentRelation))));
+	}
+	/* what this transaction has written is newest for it, as scanned */
+	if (kvlsm_own_latest(key, &own))
+		return true;
+	if (!kvlsm_lookup_latest(key,
+							 IsolationUsesXactSnapshot()
+								 ? node->ss.ps.state->es_snapshot
+								 : NULL,
+							 &found))
+		return false;
+	fill_slot(state, slot, key, found.value);
+	return true;
+}
+
 static TupleTableSlot *
 iterate_scan(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
-	MemoryContext old;
 	KvEntry entry;
-	int natts = slot->tts_tupleDescriptor->natts;
 
 	ExecClearTuple(slot);
 	if (state->store.id == 0)
 		return slot;
 	if (state->scan == NULL)
 		start(state, node->ss.ps.state->es_snapshot);
-	MemoryContextReset(state->row_context);
-	if (!kvlsm_scan_next(state->scan, &entry))
-		return slot;
-
-	state->rows_read++;
-	memset(slot->tts_isnull, true, natts * sizeof(bool));
-	old = MemoryContextSwitchTo(state->row_context);
-	if (state->need_key)
+	for (;;)
 	{
-		slot->tts_values[state->layout.key_attno - 1] =
-			kvlsm_key_datum(&state->layout, entry.key);
-		slot->tts_isnull[state->layout.key_attno - 1] = false;
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(state->row_context);
+		if (!kvlsm_scan_next(state->scan, &entry))
+			return ExecClearTuple(slot);
+		state->rows_read++;
+		fill_slot(state, slot, entry.key, entry.value);
+		if (state->lock == ROW_LOCK_NONE ||
+			(satisfies(node, slot) && lock_row(node, slot, entry.key)))
+			return slot;
 	}
-	if (state->need_value)
-	{
-		slot->tts_values[state->layout.value_attno - 1] =
-			kvlsm_value_datum(&state->layout, entry.value);
-		slot->tts_isnull[state->layout.value_attno - 1] = false;
-	}
-	MemoryContextSwitchTo(old);
-	return ExecStoreVirtualTuple(slot);
 }
 
 static void

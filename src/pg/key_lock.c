@@ -67,24 +67,37 @@ kvlsm_lock_key(KvSlice key)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-void
-kvlsm_lock_key_to_modify(KvSlice key)
+static bool
+acquire(const LOCKTAG *tag, LOCKMODE mode, bool wait)
 {
+	return LockAcquire(tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool
+kvlsm_lock_row(KvSlice key, bool share, bool wait)
+{
+	LOCKMODE mode = share ? ShareLock : ExclusiveLock;
 	LOCKTAG key_tag;
 	LOCKTAG store_tag;
 
 	set_tag(&store_tag, store_of_key(key), 0, 0);
-	if (modify_locks >= kvlsm_max_key_locks)
-	{
-		(void) LockAcquire(&store_tag, ShareRowExclusiveLock, false, false);
-		return;
-	}
 	set_key_tag(&key_tag, key);
-	if (kvlsm_lock_held(&key_tag, ExclusiveLock))
-		return;
-	(void) LockAcquire(&store_tag, RowExclusiveLock, false, false);
-	(void) LockAcquire(&key_tag, ExclusiveLock, false, false);
+	if (kvlsm_lock_held(&key_tag, ExclusiveLock) ||
+		kvlsm_lock_held(&key_tag, mode))
+		return true;
+	if (modify_locks >= kvlsm_max_key_locks)
+		return acquire(&store_tag, ShareRowExclusiveLock, wait);
+	if (!acquire(&store_tag, RowExclusiveLock, wait) ||
+		!acquire(&key_tag, mode, wait))
+		return false;
 	modify_locks++;
+	return true;
+}
+
+void
+kvlsm_lock_key_to_modify(KvSlice key)
+{
+	(void) kvlsm_lock_row(key, false, true);
 }
 
 void

@@ -288,11 +288,26 @@ void kvlsm_xact_init(void); /* in _PG_init */
  * checked privileges, read-only and limits.
  */
 void kvlsm_buffer_write(const KvEntry *entry);
+/* The two kinds of it; expires_us 0: never.  key and value are copied. */
+void kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us);
+void kvlsm_write_delete(KvSlice key);
 /*
  * What this transaction's commands before the snapshot's wrote, as stamps
  * below *limit; NULL if nothing.
  */
 KvWriteSet *kvlsm_own_writes(Snapshot snapshot, uint32 *limit);
+
+/* ---- ssi.c: SERIALIZABLE; nothing at other levels */
+/* Before a store is read. */
+void kvlsm_ssi_read(Oid relid, Snapshot snapshot);
+/* A version was met that the snapshot does not see; never raises. */
+void kvlsm_ssi_met(TransactionId xid);
+/* After each call of the engine that reads: 40001 if that was one too many. */
+void kvlsm_ssi_report(Snapshot snapshot);
+/* A store is written; and: all that was written can be met by others now. */
+void kvlsm_ssi_write(Oid relid);
+void kvlsm_ssi_batch_is_in(void);
+void kvlsm_ssi_end(void); /* the transaction has ended; never fails */
 
 /* ---- key_lock.c */
 void kvlsm_lock_store(uint32 store_id, LOCKMODE mode);
@@ -302,6 +317,12 @@ void kvlsm_lock_key(KvSlice key); /* store id included */
  * the key, or, beyond kvlsm.max_key_locks keys, the store alone.
  */
 void kvlsm_lock_key_to_modify(KvSlice key);
+/*
+ * The same for SELECT ... FOR UPDATE (share: FOR SHARE); beyond the limit both
+ * lock the store against all who write.  wait false: returns false at once if
+ * that would have to wait.
+ */
+bool kvlsm_lock_row(KvSlice key, bool share, bool wait);
 void kvlsm_forget_key_locks(void); /* at the end of a (sub)transaction */
 
 /* ---- store.c: foreign tables <-> store ids */
@@ -313,7 +334,9 @@ typedef enum KvlsmAccess
 {
 	KVLSM_READ,
 	KVLSM_PUT, /* INSERT and UPDATE privilege */
-	KVLSM_DELETE
+	KVLSM_DELETE,
+	KVLSM_MODIFY, /* reads and puts: SELECT too */
+	KVLSM_REMOVE  /* reads and deletes: SELECT too */
 } KvlsmAccess;
 /*
  * Resolves (InvalidOid: kvlsm.default_store), locks the table, checks that

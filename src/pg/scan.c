@@ -22,6 +22,7 @@ struct KvlsmScan
 {
 	dlist_node node; /* in open_scans while scan is not NULL */
 	KvScan *scan;
+	Snapshot snapshot; /* the caller's */
 	MemoryContextCallback callback;
 };
 
@@ -32,13 +33,22 @@ static dlist_head open_scans = DLIST_STATIC_INIT(open_scans);
 static KvValue last_value;
 
 static bool
-own_value(const KvEntry *entry, TimestampTz now, KvSlice *value)
+own_value(const KvEntry *entry, TimestampTz now, KvlsmFound *found)
 {
-	if (entry->kind == KV_KIND_DELETE ||
-		(entry->kind == KV_KIND_PUT_EXPIRING && entry->expires_us <= now))
+	bool expires = entry->kind == KV_KIND_PUT_EXPIRING;
+
+	if (entry->kind == KV_KIND_DELETE || (expires && entry->expires_us <= now))
 		return false;
-	*value = entry->value;
+	found->value = entry->value;
+	found->expires_us = expires ? entry->expires_us : 0;
 	return true;
+}
+
+static void
+take_last(KvlsmFound *found)
+{
+	found->value = kv_slice(last_value.data, last_value.len);
+	found->expires_us = last_value.expires_us;
 }
 
 static void
@@ -52,7 +62,7 @@ drop_large_value(void)
 }
 
 bool
-kvlsm_lookup(KvSlice key, Snapshot snapshot, KvSlice *value)
+kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 {
 	KvDb *db = kvlsm_db(false);
 	KvWriteSet *own;
@@ -65,33 +75,34 @@ kvlsm_lookup(KvSlice key, Snapshot snapshot, KvSlice *value)
 	kvlsm_view_of_snapshot(&view, snapshot);
 	own = kvlsm_own_writes(snapshot, &limit);
 	if (own != NULL && kv_write_set_get(own, key, limit, &entry))
-		return own_value(&entry, view.now_us, value);
+		return own_value(&entry, view.now_us, found);
 	drop_large_value();
 	kv_error_clear(&err);
 	status = kv_get(db, &view, key, &last_value, &err);
+	kvlsm_ssi_report(snapshot);
 	if (status == KV_NOT_FOUND)
 		return false;
 	kvlsm_check(status, &err);
-	*value = kv_slice(last_value.data, last_value.len);
+	take_last(found);
 	return true;
 }
 
 bool
-kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value)
+kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 {
 	KvDb *db = kvlsm_db(false);
 	KvReadView view;
 	KvEntry entry;
 	KvError err;
 	KvStatus status;
-	bool found;
+	bool is_live;
 
 	kvlsm_view_latest(&view);
 	if (kvlsm_own_latest(key, &entry))
-		return own_value(&entry, view.now_us, value);
+		return own_value(&entry, view.now_us, found);
 	drop_large_value();
 	kv_error_clear(&err);
-	status = kv_get_newest(db, &view, key, &last_value, &found, &err);
+	status = kv_get_newest(db, &view, key, &last_value, &is_live, &err);
 	if (status == KV_NOT_FOUND)
 		return false;
 	kvlsm_check(status, &err);
@@ -99,8 +110,17 @@ kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 						errmsg("could not serialize access due to concurrent "
 							   "update")));
-	*value = kv_slice(last_value.data, last_value.len);
-	return found;
+	take_last(found);
+	return is_live;
+}
+
+bool
+kvlsm_read_to_modify(KvSlice key, Snapshot snapshot, KvlsmFound *found)
+{
+	kvlsm_lock_key_to_modify(key);
+	return kvlsm_lookup_latest(key,
+							   IsolationUsesXactSnapshot() ? snapshot : NULL,
+							   found);
 }
 
 static void
@@ -139,6 +159,7 @@ kvlsm_scan_open(KvSlice lower, KvSlice upper, bool reverse, Snapshot snapshot)
 		scan->scan = NULL;
 		kvlsm_ereport(status, &err);
 	}
+	scan->snapshot = snapshot;
 	dlist_push_head(&open_scans, &scan->node);
 	scan->callback.func = close_scan;
 	scan->callback.arg = scan;
@@ -156,6 +177,7 @@ kvlsm_scan_next(KvlsmScan *scan, KvEntry *entry)
 		elog(ERROR, "scan of a kvlsm store used after it was closed");
 	kv_error_clear(&err);
 	status = kv_scan_next(scan->scan, entry, &err);
+	kvlsm_ssi_report(scan->snapshot);
 	if (status == KV_NOT_FOUND)
 		return false;
 	kvlsm_check(status, &err);

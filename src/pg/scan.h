@@ -11,17 +11,29 @@
 
 #include "kvlsm.h"
 
+typedef struct KvlsmFound
+{
+	KvSlice value;	  /* borrowed until the next lookup, or write */
+	int64 expires_us; /* 0: never */
+} KvlsmFound;
+
 /*
  * The value of key as of the snapshot and this transaction's earlier
- * commands.  *value is borrowed until the next call.
+ * commands; false: there is none.
  */
-bool kvlsm_lookup(KvSlice key, Snapshot snapshot, KvSlice *value);
+bool kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found);
 /*
  * The newest value, by whatever command or transaction; the caller holds the
  * key's lock.  40001 if it was written by a transaction that the snapshot
  * does not see (NULL: not asked).
  */
-bool kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvSlice *value);
+bool kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found);
+
+/*
+ * Locks the key to the end of the transaction and reads its newest version;
+ * at levels with one snapshot for the transaction 40001 as above.
+ */
+bool kvlsm_read_to_modify(KvSlice key, Snapshot snapshot, KvlsmFound *found);
 
 typedef struct KvlsmScan KvlsmScan;
 

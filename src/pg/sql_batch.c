@@ -11,14 +11,12 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "json_item.h"
 #include "miscadmin.h"
 #include "scan.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "value.h"
@@ -29,8 +27,8 @@ PG_FUNCTION_INFO_V1(kvlsm_sql_multi_get);
 
 #define BATCH_BYTES ((size_t) 64 * 1024 * 1024)
 
-static void
-check_batch_items(int64 n)
+void
+kvlsm_check_batch_items(int64 n)
 {
 	if (n > kvlsm_max_batch_items)
 		ereport(ERROR,
@@ -42,8 +40,8 @@ check_batch_items(int64 n)
 						 "kvlsm.max_batch_items.")));
 }
 
-static void
-check_batch_bytes(size_t bytes)
+void
+kvlsm_check_batch_bytes(size_t bytes)
 {
 	if (bytes > BATCH_BYTES)
 		ereport(ERROR,
@@ -54,114 +52,25 @@ check_batch_bytes(size_t bytes)
 				 errhint("Make several calls in one transaction.")));
 }
 
-/* The message is constant; what is wrong where stands in the detail. */
-pg_noreturn static void bad_item(int item, const char *what);
-static void
-bad_item(int item, const char *what)
-{
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid item, nothing was written"),
-					errdetail("items[%d]: %s", item, what)));
-	pg_unreachable();
-}
-
-/* "ttl": an interval as a string, or seconds as a number. */
-static int64
-item_expires_at(int item, JsonbValue *ttl)
-{
-	Interval *interval;
-	int64 at;
-
-	if (ttl == NULL || ttl->type == jbvNull)
-		return 0;
-	if (ttl->type == jbvString)
-	{
-		char *text = pnstrdup(ttl->val.string.val, ttl->val.string.len);
-
-		interval =
-			DatumGetIntervalP(DirectFunctionCall3(interval_in,
-												  CStringGetDatum(text),
-												  ObjectIdGetDatum(InvalidOid),
-												  Int32GetDatum(-1)));
-	}
-	else if (ttl->type == jbvNumeric)
-	{
-		double secs =
-			DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-											   NumericGetDatum(ttl->val.numeric)));
-
-		/* from a microsecond on: less is no time at all */
-		if (!(secs >= 1e-6 && secs <= 1e11))
-			bad_item(item, "\"ttl\" must be greater than 0 and at most 1e11 "
-						   "seconds");
-		interval = palloc0(sizeof(Interval));
-		interval->time = (int64) (secs * USECS_PER_SEC);
-	}
-	else
-		bad_item(item, "field \"ttl\" must be an interval or a number of "
-					   "seconds");
-	at = kvlsm_expires_at(interval);
-	return at;
-}
-
-static void
-check_fields(int item, JsonbContainer *object)
-{
-	JsonbIterator *it = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue v;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		int len = token == WJB_KEY ? v.val.string.len : 0;
-		const char *name = v.val.string.val;
-
-		if (token != WJB_KEY || (len == 3 && memcmp(name, "key", 3) == 0) ||
-			(len == 3 && memcmp(name, "ttl", 3) == 0) ||
-			(len == 5 && memcmp(name, "value", 5) == 0))
-			continue;
-		bad_item(item, psprintf("unknown field \"%.*s\"", len, name));
-	}
-}
-
 static void
 put_item(const KvlsmStore *store, int item, JsonbValue *value)
 {
-	JsonbContainer *object;
-	JsonbValue buf[3];
-	JsonbValue *key_field;
-	JsonbValue *value_field;
+	static const char *const fields[] = {"key", "value", "ttl", NULL};
+	JsonbContainer *object = kvlsm_item_object(item, value);
+	JsonbValue buf;
+	JsonbValue *field;
 	KvlsmBytes key;
 	KvlsmBytes stored;
-	KvEntry entry = {0};
+	int64 expires_us;
 
-	if (value->type != jbvBinary ||
-		!JsonContainerIsObject(value->val.binary.data))
-		bad_item(item, "not a JSON object");
-	object = value->val.binary.data;
-	key_field = getKeyJsonValueFromContainer(object, "key", 3, &buf[0]);
-	value_field = getKeyJsonValueFromContainer(object, "value", 5, &buf[1]);
-	if (key_field == NULL)
-		bad_item(item, "missing field \"key\"");
-	if (value_field == NULL)
-		bad_item(item, "missing field \"value\"");
-	check_fields(item, object);
-	if (key_field->type != jbvString)
-		bad_item(item, "field \"key\" must be a string");
-	if (key_field->val.string.len == 0)
-		bad_item(item, "field \"key\" must not be empty");
-
-	entry.expires_us = item_expires_at(item,
-									   getKeyJsonValueFromContainer(object,
-																	"ttl", 3,
-																	&buf[2]));
-	entry.kind = entry.expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
-	kvlsm_make_key_from(&key, store->id, key_field->val.string.val,
-						key_field->val.string.len);
-	kvlsm_make_json_value(&stored, value_field);
-	entry.key = key.slice;
-	entry.value = stored.slice;
-	kvlsm_buffer_write(&entry);
+	field = kvlsm_item_field(object, "value", &buf);
+	kvlsm_item_key(item, object, store->id, &key);
+	if (field == NULL)
+		kvlsm_bad_item(item, "missing field \"value\"");
+	kvlsm_item_check_fields(item, object, fields);
+	expires_us = kvlsm_item_expires_at(item, object);
+	kvlsm_make_json_value(&stored, field);
+	kvlsm_write_put(key.slice, stored.slice, expires_us);
 }
 
 /* kv_batch_put(items, store) */
@@ -184,8 +93,8 @@ kvlsm_sql_batch_put(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("items must be a JSON array"),
 				 errhint("Pass '[{\"key\":\"...\",\"value\":...}, ...]'.")));
-	check_batch_items(JB_ROOT_COUNT(items));
-	check_batch_bytes(VARSIZE(items));
+	kvlsm_check_batch_items(JB_ROOT_COUNT(items));
+	kvlsm_check_batch_bytes(VARSIZE(items));
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_PUT, &store);
 
@@ -226,7 +135,6 @@ kvlsm_sql_put_many(PG_FUNCTION_ARGS)
 	KvlsmStore store;
 	KvlsmBytes key;
 	KvlsmBytes value;
-	KvEntry entry = {0};
 	size_t bytes = 0;
 	int n;
 	int vals_n;
@@ -243,7 +151,7 @@ kvlsm_sql_put_many(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("keys and vals differ in length"),
 				 errdetail("There are %d keys and %d vals.", n, vals_n)));
-	check_batch_items(n);
+	kvlsm_check_batch_items(n);
 	kvlsm_open_store(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2),
 					 KVLSM_PUT, &store);
 	for (i = 0; i < n; i++)
@@ -256,11 +164,8 @@ kvlsm_sql_put_many(PG_FUNCTION_ARGS)
 		kvlsm_make_key(&key, store.id, keys[i]);
 		kvlsm_make_value(&value, KVLSM_TAG_TEXT, vals[i]);
 		bytes += key.slice.len + value.slice.len;
-		check_batch_bytes(bytes);
-		entry.key = key.slice;
-		entry.value = value.slice;
-		entry.kind = KV_KIND_PUT;
-		kvlsm_buffer_write(&entry);
+		kvlsm_check_batch_bytes(bytes);
+		kvlsm_write_put(key.slice, value.slice, 0);
 		if (key.slice.data != key.local)
 			pfree(unconstify(char *, key.slice.data));
 		if (value.slice.data != value.local)
@@ -286,7 +191,7 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	text_array(PG_GETARG_ARRAYTYPE_P(0), "keys", &keys, &key_nulls, &n);
-	check_batch_items(n);
+	kvlsm_check_batch_items(n);
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_READ, &store);
 	per_row = AllocSetContextCreate(CurrentMemoryContext, "kvlsm row",
@@ -297,7 +202,7 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 		Datum values[3];
 		bool nulls[3] = {false, false, true};
 		KvlsmBytes key;
-		KvSlice value;
+		KvlsmFound found;
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(per_row);
@@ -308,9 +213,9 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 		{
 			kvlsm_make_key(&key, store.id, keys[i]);
 			if (store.id != 0 &&
-				kvlsm_lookup(key.slice, GetActiveSnapshot(), &value))
+				kvlsm_lookup(key.slice, GetActiveSnapshot(), &found))
 			{
-				values[2] = kvlsm_value_text(value);
+				values[2] = kvlsm_value_text(found.value);
 				nulls[2] = false;
 			}
 		}

@@ -31,26 +31,19 @@ put(FunctionCallInfo fcinfo, KvlsmTag tag)
 	KvlsmStore store;
 	KvlsmBytes key;
 	KvlsmBytes value;
-	KvEntry entry = {0};
+	int64 expires_us = 0;
 
 	if (PG_ARGISNULL(0))
 		kvlsm_error_null("key");
 	if (PG_ARGISNULL(1))
 		kvlsm_error_null("value");
-	entry.kind = KV_KIND_PUT;
 	if (!PG_ARGISNULL(2))
-	{
-		entry.expires_us = kvlsm_expires_at(PG_GETARG_INTERVAL_P(2));
-		if (entry.expires_us != 0)
-			entry.kind = KV_KIND_PUT_EXPIRING;
-	}
+		expires_us = kvlsm_expires_at(PG_GETARG_INTERVAL_P(2));
 	kvlsm_open_store(PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3),
 					 KVLSM_PUT, &store);
 	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
 	kvlsm_make_value(&value, tag, PG_GETARG_DATUM(1));
-	entry.key = key.slice;
-	entry.value = value.slice;
-	kvlsm_buffer_write(&entry);
+	kvlsm_write_put(key.slice, value.slice, expires_us);
 	PG_RETURN_VOID();
 }
 
@@ -77,7 +70,7 @@ kvlsm_sql_put_bytea(PG_FUNCTION_ARGS)
  * one, so the NULL key is handled here.
  */
 static bool
-get(FunctionCallInfo fcinfo, KvSlice *value)
+get(FunctionCallInfo fcinfo, KvlsmFound *found)
 {
 	KvlsmStore store;
 	KvlsmBytes key;
@@ -87,47 +80,47 @@ get(FunctionCallInfo fcinfo, KvSlice *value)
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_READ, &store);
 	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
-	return store.id != 0 && kvlsm_lookup(key.slice, GetActiveSnapshot(), value);
+	return store.id != 0 && kvlsm_lookup(key.slice, GetActiveSnapshot(), found);
 }
 
 Datum
 kvlsm_sql_get(PG_FUNCTION_ARGS)
 {
-	KvSlice value;
+	KvlsmFound found;
 
-	if (!get(fcinfo, &value))
+	if (!get(fcinfo, &found))
 		PG_RETURN_NULL();
-	return kvlsm_value_text(value);
+	return kvlsm_value_text(found.value);
 }
 
 Datum
 kvlsm_sql_get_json(PG_FUNCTION_ARGS)
 {
-	KvSlice value;
+	KvlsmFound found;
 
-	if (!get(fcinfo, &value))
+	if (!get(fcinfo, &found))
 		PG_RETURN_NULL();
-	return kvlsm_value_jsonb(value);
+	return kvlsm_value_jsonb(found.value);
 }
 
 Datum
 kvlsm_sql_get_bytes(PG_FUNCTION_ARGS)
 {
-	KvSlice value;
+	KvlsmFound found;
 
-	if (!get(fcinfo, &value))
+	if (!get(fcinfo, &found))
 		PG_RETURN_NULL();
-	return kvlsm_value_bytea(value);
+	return kvlsm_value_bytea(found.value);
 }
 
 Datum
 kvlsm_sql_exists(PG_FUNCTION_ARGS)
 {
-	KvSlice value;
+	KvlsmFound found;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	PG_RETURN_BOOL(get(fcinfo, &value));
+	PG_RETURN_BOOL(get(fcinfo, &found));
 }
 
 /*
@@ -140,8 +133,7 @@ kvlsm_sql_delete(PG_FUNCTION_ARGS)
 {
 	KvlsmStore store;
 	KvlsmBytes key;
-	KvSlice value;
-	KvEntry entry = {0};
+	KvlsmFound old;
 	bool found;
 
 	if (PG_ARGISNULL(0))
@@ -149,9 +141,7 @@ kvlsm_sql_delete(PG_FUNCTION_ARGS)
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_DELETE, &store);
 	kvlsm_make_key(&key, store.id, PG_GETARG_DATUM(0));
-	found = kvlsm_lookup(key.slice, GetActiveSnapshot(), &value);
-	entry.key = key.slice;
-	entry.kind = KV_KIND_DELETE;
-	kvlsm_buffer_write(&entry);
+	found = kvlsm_lookup(key.slice, GetActiveSnapshot(), &old);
+	kvlsm_write_delete(key.slice);
 	PG_RETURN_BOOL(found);
 }

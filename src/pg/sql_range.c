@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * sql_range.c - kv_range and kv_range_json: keys and values in key order.
+ * sql_range.c - kv_range and kv_range_json: keys and values in key order;
+ * kv_count and kv_count_estimate: how many.
  *
  * All bounds are intersected to one interval of bytes before the scan is
  * opened.  PostgreSQL runs a function in FROM to its end whatever LIMIT
@@ -22,17 +23,20 @@
 PG_FUNCTION_INFO_V1(kvlsm_sql_range);
 PG_FUNCTION_INFO_V1(kvlsm_sql_range_json);
 PG_FUNCTION_INFO_V1(kvlsm_range_support);
+PG_FUNCTION_INFO_V1(kvlsm_sql_count);
+PG_FUNCTION_INFO_V1(kvlsm_sql_count_estimate);
 
 /* the default of max_rows, also in kvlsm--1.0.sql */
 #define DEFAULT_ROWS 1000
 
-/* arguments of both functions */
+/* arguments of the functions; those that count have only the first three */
 enum
 {
 	ARG_START,
 	ARG_END,
 	ARG_PREFIX,
-	ARG_AFTER,
+	ARG_COUNT_STORE,
+	ARG_AFTER = ARG_COUNT_STORE,
 	ARG_MAX_ROWS,
 	ARG_REVERSE,
 	ARG_STORE
@@ -81,8 +85,7 @@ bound_argument(FunctionCallInfo fcinfo, int arg, uint32 store_id)
 }
 
 static void
-set_interval(FunctionCallInfo fcinfo, uint32 store_id, bool reverse,
-			 KeyInterval *interval)
+set_interval(FunctionCallInfo fcinfo, uint32 store_id, KeyInterval *interval)
 {
 	char *bounds = palloc(KV_STORE_PREFIX * 2);
 	KvSlice key;
@@ -106,16 +109,23 @@ set_interval(FunctionCallInfo fcinfo, uint32 store_id, bool reverse,
 		raise_lower(interval, key);
 		cut_upper(interval, kvlsm_prefix_end(key, palloc(key.len)));
 	}
-	if (!PG_ARGISNULL(ARG_AFTER))
+}
+
+static void
+go_on_after(FunctionCallInfo fcinfo, uint32 store_id, bool reverse,
+			KeyInterval *interval)
+{
+	KvSlice key;
+
+	if (PG_ARGISNULL(ARG_AFTER))
+		return;
+	key = bound_argument(fcinfo, ARG_AFTER, store_id);
+	if (reverse)
+		cut_upper(interval, key);
+	else
 	{
-		key = bound_argument(fcinfo, ARG_AFTER, store_id);
-		if (reverse)
-			cut_upper(interval, key);
-		else
-		{
-			key.len++; /* the zero byte: the next possible key */
-			raise_lower(interval, key);
-		}
+		key.len++; /* the zero byte: the next possible key */
+		raise_lower(interval, key);
 	}
 }
 
@@ -185,7 +195,8 @@ range(FunctionCallInfo fcinfo, Datum (*value_of)(KvSlice stored))
 	kvlsm_open_store(PG_ARGISNULL(ARG_STORE) ? InvalidOid
 											 : PG_GETARG_OID(ARG_STORE),
 					 KVLSM_READ, &store);
-	set_interval(fcinfo, store.id, reverse, &interval);
+	set_interval(fcinfo, store.id, &interval);
+	go_on_after(fcinfo, store.id, reverse, &interval);
 	if (store.id != 0 && max_rows > 0 && !is_empty(&interval))
 		read_rows((ReturnSetInfo *) fcinfo->resultinfo, &interval, reverse,
 				  max_rows, value_of);
@@ -202,6 +213,61 @@ Datum
 kvlsm_sql_range_json(PG_FUNCTION_ARGS)
 {
 	return range(fcinfo, kvlsm_value_jsonb);
+}
+
+/* false: nothing can be in the interval */
+static bool
+open_interval(FunctionCallInfo fcinfo, KeyInterval *interval)
+{
+	KvlsmStore store;
+
+	kvlsm_open_store(PG_ARGISNULL(ARG_COUNT_STORE)
+						 ? InvalidOid
+						 : PG_GETARG_OID(ARG_COUNT_STORE),
+					 KVLSM_READ, &store);
+	set_interval(fcinfo, store.id, interval);
+	return store.id != 0 && !is_empty(interval);
+}
+
+/* kv_count(start_key, end_key, prefix, store) */
+Datum
+kvlsm_sql_count(PG_FUNCTION_ARGS)
+{
+	KeyInterval interval;
+	KvlsmScan *scan;
+	KvEntry entry;
+	int64 n = 0;
+
+	if (!open_interval(fcinfo, &interval))
+		PG_RETURN_INT64(0);
+	scan = kvlsm_scan_open(interval.lower, interval.upper, false,
+						   GetActiveSnapshot());
+	while (kvlsm_scan_next(scan, &entry))
+		if (++n % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+	kvlsm_scan_close(scan);
+	PG_RETURN_INT64(n);
+}
+
+/*
+ * kv_count_estimate, of the same arguments: entries of the files' blocks that
+ * overlap, with older versions and deletions, without what is in memory only.
+ */
+Datum
+kvlsm_sql_count_estimate(PG_FUNCTION_ARGS)
+{
+	KeyInterval interval;
+	uint64_t bytes;
+	uint64_t entries;
+	KvError err;
+
+	if (!open_interval(fcinfo, &interval))
+		PG_RETURN_INT64(0);
+	kv_error_clear(&err);
+	kvlsm_check(kv_approximate_bytes(kvlsm_db(false), interval.lower,
+									 interval.upper, &bytes, &entries, &err),
+				&err);
+	PG_RETURN_INT64((int64) entries);
 }
 
 /* Row estimates for the planner: max_rows, where it is a constant. */

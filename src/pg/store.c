@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "write_set.h"
 
@@ -201,8 +202,13 @@ check_kind(StoreEntry *entry)
 static void
 check_privilege(StoreEntry *entry, KvlsmAccess access)
 {
-	static const AclMode needed[] = {ACL_SELECT, ACL_INSERT | ACL_UPDATE,
-									 ACL_DELETE};
+	static const AclMode needed[] = {
+		[KVLSM_READ] = ACL_SELECT,
+		[KVLSM_PUT] = ACL_INSERT | ACL_UPDATE,
+		[KVLSM_DELETE] = ACL_DELETE,
+		[KVLSM_MODIFY] = ACL_SELECT | ACL_INSERT | ACL_UPDATE,
+		[KVLSM_REMOVE] = ACL_SELECT | ACL_DELETE,
+	};
 	AclMode mode = needed[access];
 
 	if (entry->acl_role != GetUserId())
@@ -221,7 +227,11 @@ check_privilege(StoreEntry *entry, KvlsmAccess access)
 static void
 check_may_write(KvlsmAccess access)
 {
-	const char *what = access == KVLSM_PUT ? "kv_put()" : "kv_delete()";
+	static const char *const names[] = {[KVLSM_PUT] = "kv_put()",
+										[KVLSM_DELETE] = "kv_delete()",
+										[KVLSM_MODIFY] = "a write to a store",
+										[KVLSM_REMOVE] = "a write to a store"};
+	const char *what = names[access];
 
 	PreventCommandIfReadOnly(what);
 	PreventCommandIfParallelMode(what);
@@ -277,6 +287,10 @@ kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 		check_may_read();
 	find_id(entry, access != KVLSM_READ);
 	store->id = entry->id;
+	if (access != KVLSM_PUT)
+		kvlsm_ssi_read(relid, GetActiveSnapshot());
+	if (access != KVLSM_READ)
+		kvlsm_ssi_write(relid);
 }
 
 void
@@ -290,6 +304,9 @@ kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store)
 		check_may_read();
 	find_id(entry, for_write);
 	store->id = entry->id;
+	kvlsm_ssi_read(relid, GetActiveSnapshot());
+	if (for_write)
+		kvlsm_ssi_write(relid);
 }
 
 void

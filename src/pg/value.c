@@ -9,11 +9,15 @@
  */
 #include "value.h"
 
+#include <xxhash.h>
+
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "common/base64.h"
+#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
+#include "scan.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
@@ -138,6 +142,15 @@ kvlsm_make_json_value(KvlsmBytes *out, JsonbValue *value)
 		make_tagged(out, KVLSM_TAG_JSONB, VARDATA(json),
 					VARSIZE(json) - VARHDRSZ);
 	}
+}
+
+void
+kvlsm_make_int8(KvlsmBytes *out, int64 value)
+{
+	char bytes[sizeof(int64)];
+
+	kvlsm_store_le64(bytes, (uint64) value);
+	make_tagged(out, KVLSM_TAG_INT8, bytes, sizeof(bytes));
 }
 
 static KvlsmTag
@@ -266,6 +279,56 @@ kvlsm_value_bytea(KvSlice stored)
 		break;
 	}
 	return make_varlena(payload);
+}
+
+bool
+kvlsm_value_is_text(KvSlice stored, text *expected)
+{
+	KvSlice payload;
+	KvlsmTag tag = split_value(stored, &payload);
+
+	if (tag == KVLSM_TAG_BYTEA)
+		return false;
+	if (tag != KVLSM_TAG_TEXT)
+	{
+		text *shown = DatumGetTextPP(kvlsm_value_text(stored));
+
+		payload = kv_slice(VARDATA_ANY(shown), VARSIZE_ANY_EXHDR(shown));
+	}
+	return kv_slice_equal(payload, kv_slice(VARDATA_ANY(expected),
+											VARSIZE_ANY_EXHDR(expected)));
+}
+
+int64
+kvlsm_value_int8(KvSlice stored)
+{
+	KvSlice payload;
+
+	if (split_value(stored, &payload) == KVLSM_TAG_INT8)
+		return int8_of(payload);
+	return pg_strtoint64(TextDatumGetCString(kvlsm_value_text(stored)));
+}
+
+int64
+kvlsm_add(int64 a, int64 b)
+{
+	int64 sum;
+
+	if (pg_add_s64_overflow(a, b, &sum))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("bigint out of range")));
+	return sum;
+}
+
+void
+kvlsm_version_of(const KvlsmFound *found, char buf[KVLSM_VERSION_CHARS + 1])
+{
+	XXH128_hash_t h = XXH3_128bits_withSeed(found->value.data, found->value.len,
+											(XXH64_hash_t) found->expires_us);
+
+	snprintf(buf, KVLSM_VERSION_CHARS + 1,
+			 "%016" INT64_MODIFIER "x%016" INT64_MODIFIER "x",
+			 (uint64) h.high64, (uint64) h.low64);
 }
 
 Datum

@@ -12,6 +12,8 @@
 
 #include "utils/jsonb.h"
 
+struct KvlsmFound; /* scan.h */
+
 /* On disk: the numbers never change and are never reused. */
 typedef enum KvlsmTag
 {
@@ -40,12 +42,27 @@ void kvlsm_make_key_from(KvlsmBytes *out, uint32 store_id, const char *data,
 						 size_t len);
 /* tag TEXT, JSONB or BYTEA, value of that type; 54000 over the limit. */
 void kvlsm_make_value(KvlsmBytes *out, KvlsmTag tag, Datum value);
+void kvlsm_make_int8(KvlsmBytes *out, int64 value);
 void kvlsm_make_json_value(KvlsmBytes *out, JsonbValue *value);
 
 /* Palloced.  text: 42804 for a bytea value. */
 Datum kvlsm_value_text(KvSlice stored);
 Datum kvlsm_value_jsonb(KvSlice stored);
 Datum kvlsm_value_bytea(KvSlice stored);
+/* Is its text form this one?  Binary has none, and is not. */
+bool kvlsm_value_is_text(KvSlice stored, text *expected);
+/* The number that its text form says; 22P02, 22003. */
+int64 kvlsm_value_int8(KvSlice stored);
+int64 kvlsm_add(int64 a, int64 b); /* 22003 */
+
+/*
+ * The version of a value that was found: what it is and when it expires, in
+ * hex digits.  Two values with one version are the same value (an ETag).
+ */
+#define KVLSM_VERSION_CHARS 32
+void kvlsm_version_of(const struct KvlsmFound *found,
+					  char buf[KVLSM_VERSION_CHARS + 1]);
+
 /* The user's bytes of a key; text checks the encoding (22021). */
 Datum kvlsm_key_text(KvSlice key);
 Datum kvlsm_key_bytea(KvSlice key);

@@ -162,7 +162,10 @@ visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 			return kv_corrupt(NULL, 0, 0, "transaction %llu lies in the future",
 							  (unsigned long long) xid);
 		if (XidInMVCCSnapshot((TransactionId) xid, snapshot))
+		{
+			kvlsm_ssi_met((TransactionId) xid);
 			return KV_OK;
+		}
 	}
 	return visible_if_committed(xid, state, visible);
 }

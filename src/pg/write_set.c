@@ -100,6 +100,28 @@ kvlsm_buffer_write(const KvEntry *entry)
 		largest_write = size;
 }
 
+void
+kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us)
+{
+	KvEntry entry = {0};
+
+	entry.key = key;
+	entry.value = value;
+	entry.kind = expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
+	entry.expires_us = expires_us;
+	kvlsm_buffer_write(&entry);
+}
+
+void
+kvlsm_write_delete(KvSlice key)
+{
+	KvEntry entry = {0};
+
+	entry.key = key;
+	entry.kind = KV_KIND_DELETE;
+	kvlsm_buffer_write(&entry);
+}
+
 KvWriteSet *
 kvlsm_own_writes(Snapshot snapshot, uint32 *limit)
 {

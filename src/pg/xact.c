@@ -343,6 +343,7 @@ commit_writes(void)
 	else
 		write_batches(iter, max_batch, &err);
 	close_iter();
+	kvlsm_ssi_batch_is_in();
 }
 
 /*
@@ -399,6 +400,7 @@ end_writes(bool committed)
 	kvlsm_stores_end_xact(committed);
 	kvlsm_forget_key_locks();
 	kvlsm_end_clock();
+	kvlsm_ssi_end();
 }
 
 static bool
