@@ -13,7 +13,8 @@
 #   BENCH_PAIRS    so many turns (5)
 #   BENCH_LOADS    pairs of loads (3)
 #   BENCH_SPAN     upserts draw keys from 0 .. SPAN-1 (twice N: half are new)
-#   BENCH_ONLY     groups to run: load batch read upsert (all)
+#   BENCH_ONLY     groups to run: load batch read upsert mixed hot (all)
+#   BENCH_HOT      seconds of the counters for each target (300, smoke runs 10)
 #   BENCH_FORCE    1: warn, do not refuse, when the machine is not idle
 #   BENCH_OUT      where results go: docs/bench, and .build/bench for runs that
 #                  are too small or forced
@@ -32,7 +33,7 @@ SECS=${BENCH_SECONDS:-10}
 PAIRS=${BENCH_PAIRS:-5}
 LOADS=${BENCH_LOADS:-3}
 SPAN=${BENCH_SPAN:-$((2 * N))}
-ONLY=" ${BENCH_ONLY:-load batch read upsert} "
+ONLY=" ${BENCH_ONLY:-load batch read upsert mixed hot} "
 FORCE=${BENCH_FORCE:-0}
 [ $((N % 1000)) -eq 0 ] && [ "$N" -gt 0 ] ||
 	kv_die "BENCH_N must be a multiple of 1000"
@@ -45,6 +46,7 @@ if [ "$SMOKE" = 0 ]; then
 else
 	OUT=${BENCH_OUT:-.build/bench}
 fi
+HOT=${BENCH_HOT:-$((SMOKE ? 10 : 300))}
 SQL=$KV_ROOT/test/bench/sql
 TMP=
 DB=
@@ -315,14 +317,8 @@ group_batch() {
 	done
 }
 
-# Both sides loaded, at rest, and read once.
-prepare() {
-	kv_say "preparing ..."
-	if [ "$(sql -c "SELECT to_regclass('hb') IS NULL")" = t ]; then
-		create_heap
-		create_kvlsm
-		sql -c "$LOAD_HEAP" -c "$LOAD_KVLSM" >/dev/null
-	fi
+# The same rows with text keys, if they are not there from the batches.
+prepare_text() {
 	# a table that is missing cannot even be named in a query
 	if [ "$(sql -c "SELECT to_regclass('ht') IS NULL")" = t ] ||
 		[ "$(sql -c "SELECT NOT EXISTS (SELECT FROM ht)")" = t ]; then
@@ -334,8 +330,20 @@ prepare() {
 		sql -c "CREATE FOREIGN TABLE kvt (key text COLLATE \"C\" NOT NULL,
 			value text NOT NULL) SERVER kvlsm" -c "CALL load_b1000_kvlsm()"
 	fi
+	sql -c "VACUUM ANALYZE ht"
+}
+
+# Both sides loaded, at rest, and read once.
+prepare() {
+	kv_say "preparing ..."
+	if [ "$(sql -c "SELECT to_regclass('hb') IS NULL")" = t ]; then
+		create_heap
+		create_kvlsm
+		sql -c "$LOAD_HEAP" -c "$LOAD_KVLSM" >/dev/null
+	fi
+	case $ONLY in *" read "*) prepare_text ;; esac
 	sql -c "SELECT kvlsm_flush()" -c "VACUUM ANALYZE hb" \
-		-c "VACUUM ANALYZE ht" -c CHECKPOINT \
+		-c CHECKPOINT \
 		-c "SELECT count(*), sum(octet_length(value)) FROM hb" \
 		-c "SELECT count(*), sum(octet_length(value)) FROM kv" >/dev/null
 	same=$(sql -c "SELECT count(*) FROM hb h JOIN kv k ON h.key = k.key
@@ -392,6 +400,61 @@ group_upsert() {
 	done
 	[ "$(sql -c "SELECT count(*) FROM kvlsm_verify()
 		WHERE problem IS NOT NULL")" = 0 ] || kv_die "kvlsm_verify() complains"
+}
+
+# One row and one key, or two rows, in a transaction.
+group_mixed() {
+	local mode c
+	for mode in on off; do
+		for c in 2 8; do
+			if [ "$mode" = on ]; then quiet strict; else quiet lax; fi
+			point "mixed_$mode" mixed "$c" "-c synchronous_commit=$mode"
+		done
+	done
+}
+
+# Ten counters, while a transaction from before keeps its snapshot: fifths of
+# the time, the last against the first, and the size that is left behind.
+group_hot() {
+	local t i a b first last size
+	sql -c "CREATE TABLE hc (key text COLLATE \"C\" PRIMARY KEY, n int8)" \
+		-c "INSERT INTO hc SELECT i, 0 FROM generate_series(0, 9) i" \
+		-c "CREATE FOREIGN TABLE kvc (key text COLLATE \"C\" NOT NULL,
+			value jsonb NOT NULL) SERVER kvlsm" \
+		-c "SELECT count(kv_incr(i::text, 0, store => 'kvc'))
+			FROM generate_series(0, 9) i" >/dev/null
+	quiet lax
+	for t in heap kvlsm; do
+		sql -c "BEGIN ISOLATION LEVEL REPEATABLE READ" \
+			-c "SELECT sum(n) FROM hc" -c "SELECT count(*) FROM kvc" \
+			-c "SELECT pg_sleep($HOT + 60)" >/dev/null 2>&1 &
+		sleep 1
+		SLICE=$((HOT / 5))
+		for ((i = 1; i <= 5; i++)); do
+			a=$(logs)
+			pgbench_turn "hot_$t" 4 "-c synchronous_commit=off" "$i"
+			b=$(logs)
+			row incr_hot "c=4, part $i of 5" 1 1 "$t" "$TPS" tps "$TX" \
+				$((${b% *} - ${a% *})) $((${b#* } - ${a#* }))
+			[ "$i" -gt 1 ] || first=$TPS
+			last=$TPS
+		done
+		SLICE=$((SECS / PAIRS))
+		row incr_hot "last part over first" 1 1 "$t" \
+			"$(awk -v a="$last" -v b="$first" 'BEGIN{print a / b}')" \
+			"of it" 1 0 0
+		if [ "$t" = heap ]; then
+			size=$(sql -c "SELECT pg_total_relation_size('hc')")
+		else
+			size=$(sql -c "SELECT kvlsm_flush()" \
+				-c "SELECT kvlsm_store_size('kvc')" | tail -n 1)
+		fi
+		row incr_hot "size, snapshot still open" 1 1 "$t" "$size" bytes 1 0 0
+		sql -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE query LIKE 'SELECT pg_sleep($HOT%'" >/dev/null
+		wait $!
+		kv_say "  incr_hot $t: first ${first%.*}, last ${last%.*} tps, $size bytes"
+	done
 }
 
 # ---- The run ------------------------------------------------------------------
@@ -458,9 +521,11 @@ transactions	pg_wal_bytes	kvlsm_wal_bytes	busy_percent" >>"$TSV"
 	sql -v n="$N" -f "$TMP/sql/source.sql" || kv_die "no source"
 	case $ONLY in *" load "*) kv_say "load"; group_load ;; esac
 	case $ONLY in *" batch "*) kv_say "batches"; group_batch ;; esac
-	case $ONLY in *" read "* | *" upsert "*) prepare ;; esac
+	case $ONLY in *" read "* | *" upsert "* | *" mixed "*) prepare ;; esac
 	case $ONLY in *" read "*) kv_say "reads"; group_read ;; esac
 	case $ONLY in *" upsert "*) kv_say "upserts"; group_upsert ;; esac
+	case $ONLY in *" mixed "*) kv_say "keys and rows"; group_mixed ;; esac
+	case $ONLY in *" hot "*) kv_say "counters"; group_hot ;; esac
 	printf '#\ttook\t%s s\n' $((SECONDS - start)) >>"$TSV"
 	cp "$TSV" "$OUT/sql.tsv"
 	python3 test/bench/report.py report "$OUT/sql.tsv" \
