@@ -340,26 +340,40 @@ typedef struct KvWriteSet KvWriteSet;
 
 /*
  * Every write carries a stamp: one for each (command, subtransaction) pair,
- * rising, handed out by the caller.  max_bytes: KV_FULL beyond it.
+ * rising, handed out by the caller.  Beyond max_bytes the writes go to
+ * temporary files as sorted runs; a host without those gets KV_FULL.  Those
+ * bytes hold everything but an open iterator's buffers (up to 100 kB for each
+ * run) and what reading or building a block with a very large value takes;
+ * 64 kB are the least.
  */
 KvStatus kv_write_set_open(KvEnv *env, size_t max_bytes,
 						   KvWriteSet **ws) KV_MUST_CHECK;
+/* Closes the files: as good as at once. */
 void kv_write_set_free(KvWriteSet *ws);
+/*
+ * May write files: KV_DISK_FULL, KV_IO_ERROR, KV_INTERRUPTED.  After a failure
+ * the set is what it was before.
+ */
 KvStatus kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
 						  KvError *err) KV_MUST_CHECK;
 /* All writes so far with stamps >= from are dead for ever (ROLLBACK TO). */
 void kv_write_set_kill(KvWriteSet *ws, uint32_t from);
+/* As much as it all took, or would take, in memory. */
 size_t kv_write_set_bytes(const KvWriteSet *ws);
+/* Versions in the set; dead ones count until they are in the way. */
 uint64_t kv_write_set_entries(const KvWriteSet *ws);
+/* How many runs it has in files. */
+uint32_t kv_write_set_runs(const KvWriteSet *ws);
 /*
- * The newest live version of key with stamp < limit.  Borrowed until the
- * next call.  Tombstones are returned like any other.
+ * The newest live version of key with stamp < limit, or KV_NOT_FOUND.  Its csn
+ * tells the versions of a key apart: later ones have larger.  Borrowed until
+ * the next call.  Tombstones are returned like any other.
  */
-bool kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit,
-					  KvEntry *entry);
+KvStatus kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit,
+						  KvEntry *entry, KvError *err) KV_MUST_CHECK;
 /*
  * Live keys in order, for each the newest version with stamp < limit, with
- * csn UINT64_MAX.  The set may grow while the iterator is open.
+ * csn UINT64_MAX.  The set may grow, and spill, while the iterator is open.
  */
 KvStatus kv_write_set_iter(KvWriteSet *ws, uint32_t limit,
 						   KvIter **it) KV_MUST_CHECK;

@@ -68,6 +68,12 @@ typedef struct KvEnvOps
 	 */
 	KvStatus (*open)(KvEnv *env, const char *name, int flags, KvFile **file,
 					 KvError *err);
+	/*
+	 * A file without a name, empty, for reading and writing: gone when it is
+	 * closed and when the process ends, however it ends.  Never synced.  NULL:
+	 * the host has none.
+	 */
+	KvStatus (*open_temp)(KvEnv *env, KvFile **file, KvError *err);
 	void (*close)(KvEnv *env, KvFile *file);
 	/* *got < len only at the end of the file */
 	KvStatus (*pread)(KvEnv *env, KvFile *file, void *buf, size_t len,

@@ -31,6 +31,7 @@
 struct KvFile
 {
 	File vfd;
+	bool temporary;
 };
 
 bool kvlsm_poll_enabled = true;
@@ -69,6 +70,19 @@ file_error(KvError *err, int os_errno, const char *action, const char *name)
 	return status;
 }
 
+static KvStatus
+open_file_error(KvError *err, int os_errno, const char *action,
+				const KvFile *file)
+{
+	KvStatus status = status_of_errno(os_errno);
+
+	(void) kv_fail(err, status, "could not %s \"%s\": %s", action,
+				   FilePathName(file->vfd), strerror(os_errno));
+	if (err != NULL)
+		err->os_errno = os_errno;
+	return status;
+}
+
 /*
  * Ends a PG_CATCH: forgets the error.  elog.c has set the hold-off count to
  * zero, but the engine may hold LWLocks, which count on it.
@@ -79,6 +93,56 @@ swallow_error(MemoryContext context, uint32 holdoff)
 	MemoryContextSwitchTo(context);
 	FlushErrorState();
 	InterruptHoldoffCount = holdoff;
+}
+
+/* The error at hand, or NULL if there is no memory to copy it to. */
+static ErrorData *
+copy_error(void)
+{
+	ErrorData *volatile copy = NULL;
+
+	PG_TRY();
+	{
+		copy = CopyErrorData();
+	}
+	PG_CATCH();
+	{
+		copy = NULL;
+	}
+	PG_END_TRY();
+	return copy;
+}
+
+/*
+ * Ends a PG_CATCH around fd.c's temporary files: the user gets to know what
+ * the server said, temp_file_limit for instance, under its SQLSTATE.
+ */
+static KvStatus
+temp_file_error(KvError *err, MemoryContext context, uint32 holdoff)
+{
+	ErrorData *data;
+	KvStatus status;
+
+	MemoryContextSwitchTo(context);
+	data = copy_error();
+	swallow_error(context, holdoff);
+	if (data == NULL)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory");
+	if (data->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED)
+		status = KV_DISK_FULL;
+	else
+		status = status_of_errno(data->saved_errno);
+	if (status != KV_DISK_FULL && status != KV_NO_MEMORY)
+		status = KV_IO_ERROR;
+	(void) kv_fail(err, status, "%s", data->message);
+	if (err != NULL)
+	{
+		err->os_errno = data->saved_errno;
+		if (data->sqlerrcode != ERRCODE_INTERNAL_ERROR)
+			err->host_code = data->sqlerrcode;
+	}
+	FreeErrorData(data);
+	return status;
 }
 
 static const char *
@@ -170,6 +234,40 @@ env_open(KvEnv *env, const char *name, int flags, KvFile **file, KvError *err)
 		return file_error(err, os_errno, "open file", name);
 	}
 	f->vfd = vfd;
+	f->temporary = false;
+	*file = f;
+	return KV_OK;
+}
+
+/*
+ * Not bound to a resource owner, which may end with a subtransaction: the
+ * write set closes it.  fd.c removes it at exit, the postmaster after a crash.
+ */
+static KvStatus
+env_open_temp(KvEnv *env, KvFile **file, KvError *err)
+{
+	KvFile *f = env_alloc(env, sizeof(KvFile));
+	MemoryContext context = CurrentMemoryContext;
+	uint32 holdoff = InterruptHoldoffCount;
+	volatile KvStatus status = KV_OK;
+
+	if (f == NULL)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory");
+	PG_TRY();
+	{
+		f->vfd = OpenTemporaryFile(true);
+	}
+	PG_CATCH();
+	{
+		status = temp_file_error(err, context, holdoff);
+	}
+	PG_END_TRY();
+	if (status != KV_OK)
+	{
+		env_free(env, f);
+		return status;
+	}
+	f->temporary = true;
 	*file = f;
 	return KV_OK;
 }
@@ -195,8 +293,7 @@ env_pread(KvEnv *env, KvFile *file, void *buf, size_t len, uint64_t off,
 						 (off_t) (off + done), wait_event);
 
 		if (n < 0)
-			return file_error(err, errno, "read file",
-							  strrchr(FilePathName(file->vfd), '/') + 1);
+			return open_file_error(err, errno, "read file", file);
 		if (n == 0)
 			break;
 		done += n;
@@ -206,7 +303,7 @@ env_pread(KvEnv *env, KvFile *file, void *buf, size_t len, uint64_t off,
 }
 
 static KvStatus
-env_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len, uint64_t off,
+write_file(KvFile *file, const void *buf, size_t len, uint64_t off,
 		   KvError *err)
 {
 	KVLSM_WAIT_EVENT(wait_event, "KvlsmFileWrite");
@@ -221,11 +318,40 @@ env_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len, uint64_t off,
 					  (int) Min(len - done, MAX_CHUNK), (off_t) (off + done),
 					  wait_event);
 		if (n <= 0)
-			return file_error(err, errno != 0 ? errno : ENOSPC, "write file",
-							  strrchr(FilePathName(file->vfd), '/') + 1);
+			return open_file_error(err, errno != 0 ? errno : ENOSPC,
+								   "write file", file);
 		done += n;
 	}
 	return KV_OK;
+}
+
+/* FileWrite raises in temporary files only: temp_file_limit. */
+static KvStatus
+write_temp_file(KvFile *file, const void *buf, size_t len, uint64_t off,
+				KvError *err)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32 holdoff = InterruptHoldoffCount;
+	volatile KvStatus status = KV_OK;
+
+	PG_TRY();
+	{
+		status = write_file(file, buf, len, off, err);
+	}
+	PG_CATCH();
+	{
+		status = temp_file_error(err, context, holdoff);
+	}
+	PG_END_TRY();
+	return status;
+}
+
+static KvStatus
+env_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len, uint64_t off,
+		   KvError *err)
+{
+	return file->temporary ? write_temp_file(file, buf, len, off, err)
+						   : write_file(file, buf, len, off, err);
 }
 
 static KvStatus
@@ -240,8 +366,7 @@ env_sync(KvEnv *env, KvFile *file, KvError *err)
 	ereport(data_sync_elevel(LOG), (errcode_for_file_access(),
 									errmsg("could not fsync file \"%s\": %m",
 										   FilePathName(file->vfd))));
-	return file_error(err, os_errno, "fsync file",
-					  strrchr(FilePathName(file->vfd), '/') + 1);
+	return open_file_error(err, os_errno, "fsync file", file);
 }
 
 static void
@@ -249,7 +374,9 @@ env_write_back(KvEnv *env, KvFile *file, uint64_t off, uint64_t len)
 {
 	KVLSM_WAIT_EVENT(wait_event, "KvlsmFileWriteBack");
 
-	FileWriteback(file->vfd, (off_t) off, (off_t) len, wait_event);
+	/* nobody will wait for a temporary file to be on disk */
+	if (!file->temporary)
+		FileWriteback(file->vfd, (off_t) off, (off_t) len, wait_event);
 }
 
 static KvStatus
@@ -258,8 +385,7 @@ env_size(KvEnv *env, KvFile *file, uint64_t *size, KvError *err)
 	off_t n = FileSize(file->vfd);
 
 	if (n < 0)
-		return file_error(err, errno, "find size of file",
-						  strrchr(FilePathName(file->vfd), '/') + 1);
+		return open_file_error(err, errno, "find size of file", file);
 	*size = n;
 	return KV_OK;
 }
@@ -267,7 +393,7 @@ env_size(KvEnv *env, KvFile *file, uint64_t *size, KvError *err)
 static KvStatus
 env_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 {
-	uint64_t old;
+	uint64_t old = 0;
 	KvStatus status = env_size(env, file, &old, err);
 	int rc;
 
@@ -279,8 +405,7 @@ env_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 							 (off_t) (size - old));
 	while (rc == EINTR);
 	if (rc == ENOSPC || rc == EDQUOT)
-		return file_error(err, rc, "extend file",
-						  strrchr(FilePathName(file->vfd), '/') + 1);
+		return open_file_error(err, rc, "extend file", file);
 	return KV_OK; /* file systems that cannot do it need not */
 }
 
@@ -511,6 +636,7 @@ env_stop(KvEnv *env, const char *name)
 
 static const KvEnvOps env_ops = {
 	.open = env_open,
+	.open_temp = env_open_temp,
 	.close = env_close,
 	.pread = env_pread,
 	.pwrite = env_pwrite,

@@ -36,8 +36,7 @@ static const ErrorRow table[] = {
 	 "Free space on the disk that holds the data directory."},
 	{KV_NO_MEMORY, ERRCODE_OUT_OF_MEMORY, "out of memory", NULL},
 	{KV_FULL, ERRCODE_PROGRAM_LIMIT_EXCEEDED, "a fixed limit was reached",
-	 "Write less in one transaction, or raise kvlsm.write_set_memory or "
-	 "kvlsm.max_files."},
+	 "Write less in one transaction, or raise kvlsm.max_files."},
 	{KV_STALLED, ERRCODE_INSUFFICIENT_RESOURCES,
 	 "the store has no room for writes at the moment", "Try again."},
 	{KV_RETRY, ERRCODE_INTERNAL_ERROR, "a retry was not handled", NULL},
@@ -71,6 +70,8 @@ find_row(KvStatus status)
 static int
 set_sqlstate(const ErrorRow *row, const KvError *err)
 {
+	if (err != NULL && err->host_code != 0)
+		return errcode(err->host_code);
 	if (row == NULL)
 		return errcode(ERRCODE_INTERNAL_ERROR);
 	if (row->sqlstate != 0)
@@ -90,6 +91,8 @@ kvlsm_ereport(KvStatus status, const KvError *err)
 							  ? row->fallback
 							  : "unexpected status of the kvlsm engine";
 	bool has_place = has_message && err->file_no != 0;
+	bool has_hint = row != NULL && row->hint != NULL &&
+					(err == NULL || err->host_code == 0);
 
 	if (status == KV_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS(); /* the real reason, if it is a signal's */
@@ -104,7 +107,7 @@ kvlsm_ereport(KvStatus status, const KvError *err)
 							 (unsigned long long) err->file_no, KVLSM_DIR,
 							 (unsigned long long) err->offset)
 				 : 0,
-			 row != NULL && row->hint != NULL ? errhint("%s", row->hint) : 0));
+			 has_hint ? errhint("%s", row->hint) : 0));
 	pg_unreachable();
 }
 

@@ -239,17 +239,24 @@ lock_row(ModifyState *state, EState *estate, TupleTableSlot *plan_slot,
 	return true;
 }
 
-/* Its version in the write set as of the snapshot; NULL: none. */
-static const char *
+/* Which version the write set has as of the snapshot; 0: none. */
+static uint64
 own_version(KvSlice key, Snapshot snapshot)
 {
 	uint32 limit;
 	KvWriteSet *own = kvlsm_own_writes(snapshot, &limit);
 	KvEntry entry;
+	KvError err;
+	KvStatus status;
 
-	if (own == NULL || !kv_write_set_get(own, key, limit, &entry))
-		return NULL;
-	return entry.value.data;
+	if (own == NULL)
+		return 0;
+	kv_error_clear(&err);
+	status = kv_write_set_get(own, key, limit, &entry, &err);
+	if (status == KV_NOT_FOUND)
+		return 0;
+	kvlsm_check(status, &err);
+	return entry.csn;
 }
 
 /*

@@ -271,6 +271,8 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 	KvScanState *state = node->fdw_state;
 	KvEntry own;
 	KvlsmFound found;
+	KvError err;
+	KvStatus status;
 
 	if (!kvlsm_lock_row(key, state->lock == ROW_LOCK_SHARE,
 						state->policy == LockWaitBlock))
@@ -283,8 +285,12 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 						RelationGetRelationName(node->ss.ss_currentRelation))));
 	}
 	/* what this transaction has written is newest for it, as scanned */
-	if (kvlsm_own_latest(key, &own))
+	kv_error_clear(&err);
+	status = kvlsm_own_latest(key, &own, &err);
+	if (status == KV_OK)
 		return true;
+	if (status != KV_NOT_FOUND)
+		kvlsm_ereport(status, &err);
 	if (!kvlsm_lookup_latest(key,
 							 IsolationUsesXactSnapshot()
 								 ? node->ss.ps.state->es_snapshot

@@ -27,7 +27,7 @@ int kvlsm_max_value_size = 16 * 1024 * 1024;
 int kvlsm_max_batch_items = 10000;
 int kvlsm_max_rows = 10000;
 int kvlsm_max_key_locks = 32;
-int kvlsm_write_set_memory = 1024 * 1024;
+int kvlsm_write_set_memory = 64 * 1024;
 char *kvlsm_default_store = "kv";
 int kvlsm_block_size = 4096;
 int kvlsm_compression = 1;
@@ -93,8 +93,8 @@ static const IntSetting int_settings[] = {
 	 "A transaction that writes more keys locks their stores.",
 	 &kvlsm_max_key_locks, 0, 10000, PGC_SUSET, 0},
 	{"kvlsm.write_set_memory",
-	 "Memory for what a transaction has written and not yet committed.", NULL,
-	 &kvlsm_write_set_memory, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB},
+	 "Memory for what a transaction has written and not yet committed.",
+	 "What does not fit goes to temporary files.", &kvlsm_write_set_memory, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB},
 };
 
 /* Is it a name at all?  Whether there is such a table shows at its use. */

@@ -73,11 +73,17 @@ kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 	uint32 limit;
 
 	kvlsm_view_of_snapshot(&view, snapshot);
-	own = kvlsm_own_writes(snapshot, &limit);
-	if (own != NULL && kv_write_set_get(own, key, limit, &entry))
-		return own_value(&entry, view.now_us, found);
-	drop_large_value();
 	kv_error_clear(&err);
+	own = kvlsm_own_writes(snapshot, &limit);
+	if (own != NULL)
+	{
+		status = kv_write_set_get(own, key, limit, &entry, &err);
+		if (status == KV_OK)
+			return own_value(&entry, view.now_us, found);
+		if (status != KV_NOT_FOUND)
+			kvlsm_ereport(status, &err);
+	}
+	drop_large_value();
 	status = kv_get(db, &view, key, &last_value, &err);
 	kvlsm_ssi_report(snapshot);
 	if (status == KV_NOT_FOUND)
@@ -98,10 +104,13 @@ kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 	bool is_live;
 
 	kvlsm_view_latest(&view);
-	if (kvlsm_own_latest(key, &entry))
-		return own_value(&entry, view.now_us, found);
-	drop_large_value();
 	kv_error_clear(&err);
+	status = kvlsm_own_latest(key, &entry, &err);
+	if (status == KV_OK)
+		return own_value(&entry, view.now_us, found);
+	if (status != KV_NOT_FOUND)
+		kvlsm_ereport(status, &err);
+	drop_large_value();
 	status = kv_get_newest(db, &view, key, &last_value, &is_live, &err);
 	if (status == KV_NOT_FOUND)
 		return false;

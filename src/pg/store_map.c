@@ -89,11 +89,14 @@ lookup(KvDb *db, KvSlice key, bool *own_entry)
 	KvStatus status;
 	uint32 id;
 
-	*own_entry = kvlsm_own_latest(key, &own);
+	kv_error_clear(&err);
+	status = kvlsm_own_latest(key, &own, &err);
+	*own_entry = status == KV_OK;
 	if (*own_entry)
 		return own.kind == KV_KIND_DELETE ? 0 : id_of_entry(own.value);
+	if (status != KV_NOT_FOUND)
+		kvlsm_ereport(status, &err);
 	kvlsm_view_latest(&view);
-	kv_error_clear(&err);
 	status = kv_get(db, &view, key, &value, &err);
 	if (status == KV_NOT_FOUND)
 		return 0;
@@ -123,14 +126,17 @@ kvlsm_map_peek(KvDb *db, Oid relid, uint32 *id)
 	KvStatus status;
 
 	*id = 0;
-	if (kvlsm_own_latest(key, &own))
+	kv_error_clear(&err);
+	status = kvlsm_own_latest(key, &own, &err);
+	if (status != KV_OK && status != KV_NOT_FOUND)
+		return false;
+	if (status == KV_OK)
 	{
 		if (own.kind != KV_KIND_DELETE && own.value.len == MAP_VALUE_BYTES)
 			*id = get_be32(own.value.data);
 		return true;
 	}
 	kvlsm_view_latest(&view);
-	kv_error_clear(&err);
 	status = kv_get(db, &view, key, &value, &err);
 	if (status == KV_OK && value.len == MAP_VALUE_BYTES)
 		*id = get_be32(value.data);

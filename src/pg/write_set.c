@@ -84,17 +84,6 @@ kvlsm_buffer_write(const KvEntry *entry)
 		kvlsm_check(status, &err);
 	}
 	status = kv_write_set_add(write_set, stamp, entry, &err);
-	if (status == KV_FULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("transaction writes too much to kvlsm stores"),
-				 errdetail("%llu kB are buffered, kvlsm.write_set_memory "
-						   "allows %d kB.",
-						   (unsigned long long) kv_write_set_bytes(write_set) /
-							   1024,
-						   kvlsm_write_set_memory),
-				 errhint("Write less in one transaction, or raise "
-						 "kvlsm.write_set_memory.")));
 	kvlsm_check(status, &err);
 	if (size > largest_write)
 		largest_write = size;
@@ -145,11 +134,12 @@ kvlsm_own_writes(Snapshot snapshot, uint32 *limit)
 	return low == 0 ? NULL : write_set;
 }
 
-bool
-kvlsm_own_latest(KvSlice key, KvEntry *entry)
+KvStatus
+kvlsm_own_latest(KvSlice key, KvEntry *entry, KvError *err)
 {
-	return write_set != NULL &&
-		   kv_write_set_get(write_set, key, PG_UINT32_MAX, entry);
+	if (write_set == NULL)
+		return KV_NOT_FOUND;
+	return kv_write_set_get(write_set, key, PG_UINT32_MAX, entry, err);
 }
 
 KvWriteSet *

@@ -18,8 +18,9 @@ void kvlsm_close_write_set(void);
 /* A subtransaction has been rolled back; never fails. */
 void kvlsm_abort_sub_writes(SubTransactionId subid);
 void kvlsm_free_write_set(void); /* never fails */
-/* The newest write of key by any command of this transaction. */
-bool kvlsm_own_latest(KvSlice key, KvEntry *entry);
+/* The newest write of key by any command of this transaction; KV_NOT_FOUND. */
+KvStatus kvlsm_own_latest(KvSlice key, KvEntry *entry,
+						  KvError *err) KV_MUST_CHECK;
 /* Waits while writers are stalled, once a command. */
 void kvlsm_wait_before_write(KvDb *db);
 

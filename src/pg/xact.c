@@ -407,12 +407,15 @@ static bool
 has_live_writes(void)
 {
 	KvWriteSet *set = kvlsm_write_set();
+	KvIter *iter;
 	KvError err;
 	bool live;
 
 	if (set == NULL)
 		return false;
-	live = open_iter(set, &err)->valid;
+	iter = open_iter(set, &err);
+	kvlsm_check(iter->status, &err);
+	live = iter->valid;
 	close_iter();
 	return live;
 }

@@ -214,6 +214,7 @@ sim_stop(KvEnv *env, const char *name)
 
 static const KvEnvOps sim_ops = {
 	.open = sim_open,
+	.open_temp = sim_open_temp,
 	.close = sim_close,
 	.pread = sim_pread,
 	.pwrite = sim_pwrite,

@@ -35,7 +35,7 @@ typedef enum SimLevel
 
 typedef enum SimCall
 {
-	SIM_OPEN,
+	SIM_OPEN, /* open_temp too */
 	SIM_PREAD,
 	SIM_PWRITE,
 	SIM_SYNC,

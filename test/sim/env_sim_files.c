@@ -185,8 +185,36 @@ check_file(SimEnv *sim, const KvFile *file)
 {
 	if (file->alive != FILE_ALIVE)
 		sim_give_up("use of a closed file", "?");
-	if (sim_disk_find(sim->state->disk, file->name) != file->ino)
+	if (file->ino >= 0 &&
+		sim_disk_find(sim->state->disk, file->name) != file->ino)
 		sim_give_up("file is used after its name went away", file->name);
+}
+
+static void
+check_named(const KvFile *file)
+{
+	if (file->ino < 0)
+		sim_give_up("a temporary file is not for this", file->name);
+}
+
+static KvFile *
+new_file(SimEnv *sim, const char *name, int ino, bool writable)
+{
+	struct SimState *st = sim->state;
+	KvFile *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		sim_give_up("out of memory", name);
+	f->alive = FILE_ALIVE;
+	f->ino = ino;
+	f->writable = writable;
+	(void) snprintf(f->name, sizeof(f->name), "%s", name);
+	f->next = st->files;
+	if (f->next != NULL)
+		f->next->prev = f;
+	st->files = f;
+	sim->open_files++;
+	return f;
 }
 
 KvStatus
@@ -196,7 +224,6 @@ sim_open(KvEnv *env, const char *name, int flags, KvFile **file, KvError *err)
 	struct SimState *st = sim->state;
 	const SimFault *fault;
 	KvStatus status;
-	KvFile *f;
 	int ino;
 
 	status = begin(sim, SIM_OPEN, name, &fault, err);
@@ -217,20 +244,23 @@ sim_open(KvEnv *env, const char *name, int flags, KvFile **file, KvError *err)
 	if (fault != NULL)
 		return finish(fault, name, err);
 
-	f = calloc(1, sizeof(*f));
-	if (f == NULL)
-		sim_give_up("out of memory", name);
-	f->alive = FILE_ALIVE;
-	f->ino = ino;
-	f->writable = (flags & KV_OPEN_WRITE) != 0;
-	(void) snprintf(f->name, sizeof(f->name), "%s", name);
-	f->next = st->files;
-	if (f->next != NULL)
-		f->next->prev = f;
-	st->files = f;
+	*file = new_file(sim, name, ino, (flags & KV_OPEN_WRITE) != 0);
 	sim_disk_open(st->disk, ino);
-	sim->open_files++;
-	*file = f;
+	return KV_OK;
+}
+
+KvStatus
+sim_open_temp(KvEnv *env, KvFile **file, KvError *err)
+{
+	SimEnv *sim = sim_of(env);
+	const SimFault *fault;
+	KvStatus status = begin(sim, SIM_OPEN, "(temporary)", &fault, err);
+
+	if (status != KV_OK)
+		return status;
+	if (fault != NULL)
+		return finish(fault, "(temporary)", err);
+	*file = new_file(sim, "(temporary)", -1, true);
 	return KV_OK;
 }
 
@@ -248,9 +278,54 @@ sim_close(KvEnv *env, KvFile *file)
 		sim->state->files = file->next;
 	if (file->next != NULL)
 		file->next->prev = file->prev;
-	sim_disk_close(sim->state->disk, file->ino);
+	if (file->ino >= 0)
+		sim_disk_close(sim->state->disk, file->ino);
+	sim->state->temp_bytes -= file->temp_size;
+	free(file->temp);
 	sim->open_files--;
 	free(file);
+}
+
+static uint64_t
+size_of(SimEnv *sim, const KvFile *file)
+{
+	return file->ino < 0 ? file->temp_size
+						 : sim_disk_size(sim->state->disk, file->ino);
+}
+
+static size_t
+read_file(SimEnv *sim, const KvFile *file, void *buf, size_t len, uint64_t off)
+{
+	if (file->ino >= 0)
+		return sim_disk_read(sim->state->disk, file->ino, buf, len, off);
+	if (off >= file->temp_size)
+		return 0;
+	if (len > file->temp_size - off)
+		len = (size_t) (file->temp_size - off);
+	memcpy(buf, file->temp + off, len);
+	return len;
+}
+
+static void
+write_file(SimEnv *sim, KvFile *file, const void *buf, size_t len, uint64_t off)
+{
+	uint64_t end = off + len;
+
+	if (file->ino >= 0)
+	{
+		sim_disk_write(sim->state->disk, file->ino, buf, len, off);
+		return;
+	}
+	if (end > file->temp_size)
+	{
+		file->temp = realloc(file->temp, end);
+		if (file->temp == NULL)
+			sim_give_up("out of memory", file->name);
+		memset(file->temp + file->temp_size, 0, end - file->temp_size);
+		sim->state->temp_bytes += end - file->temp_size;
+		file->temp_size = end;
+	}
+	memcpy(file->temp + off, buf, len);
 }
 
 KvStatus
@@ -265,18 +340,18 @@ sim_pread(KvEnv *env, KvFile *file, void *buf, size_t len, uint64_t off,
 	status = begin(sim, SIM_PREAD, file->name, &fault, err);
 	if (status != KV_OK)
 		return status;
-	*got = sim_disk_read(sim->state->disk, file->ino, buf, len, off);
+	*got = read_file(sim, file, buf, len, off);
 	return finish(fault, file->name, err);
 }
 
 static bool
 fits(SimEnv *sim, const KvFile *file, uint64_t end)
 {
-	SimDisk *disk = sim->state->disk;
-	uint64_t size = sim_disk_size(disk, file->ino);
+	uint64_t used = sim_disk_used(sim->state->disk) + sim->state->temp_bytes;
+	uint64_t size = size_of(sim, file);
 
 	return end <= size || sim->disk_limit == UINT64_MAX ||
-		   sim_disk_used(disk) + (end - size) <= sim->disk_limit;
+		   used + (end - size) <= sim->disk_limit;
 }
 
 KvStatus
@@ -301,7 +376,7 @@ sim_pwrite(KvEnv *env, KvFile *file, const void *buf, size_t len, uint64_t off,
 	/* on a full disk not even the part may fit */
 	if (fits(sim, file, off + len))
 	{
-		sim_disk_write(st->disk, file->ino, buf, len, off);
+		write_file(sim, file, buf, len, off);
 		sim->bytes_written += len;
 	}
 	sim->fired_full += full;
@@ -319,6 +394,7 @@ sim_sync(KvEnv *env, KvFile *file, KvError *err)
 	KvStatus status;
 
 	check_file(sim, file);
+	check_named(file);
 	status = begin(sim, SIM_SYNC, file->name, &fault, err);
 	if (status != KV_OK)
 		return status;
@@ -337,6 +413,7 @@ sim_preallocate(KvEnv *env, KvFile *file, uint64_t size, KvError *err)
 	KvStatus status;
 
 	check_file(sim, file);
+	check_named(file);
 	status = begin(sim, SIM_PREALLOCATE, file->name, &fault, err);
 	if (status != KV_OK)
 		return status;
@@ -361,7 +438,7 @@ sim_size(KvEnv *env, KvFile *file, uint64_t *size, KvError *err)
 	status = begin(sim, SIM_SIZE, file->name, &fault, err);
 	if (status != KV_OK)
 		return status;
-	*size = sim_disk_size(sim->state->disk, file->ino);
+	*size = size_of(sim, file);
 	return finish(fault, file->name, err);
 }
 

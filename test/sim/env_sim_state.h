@@ -15,7 +15,9 @@
 struct KvFile
 {
 	uint32_t alive;
-	int ino;
+	int ino;	/* -1: a temporary file, which no disk image has */
+	char *temp; /* its bytes */
+	uint64_t temp_size;
 	bool writable;
 	char name[64];
 	KvFile *prev, *next;
@@ -42,6 +44,7 @@ struct SimState
 	bool dead;
 	uint64_t death_place;
 	bool held[KV_LOCK_COUNT];
+	uint64_t temp_bytes; /* of all temporary files */
 };
 
 static inline SimEnv *
@@ -60,6 +63,7 @@ KvStatus sim_fault_status(KvStatus status, const char *name, KvError *err);
 /* the file callbacks of KvEnvOps */
 KvStatus sim_open(KvEnv *env, const char *name, int flags, KvFile **file,
 				  KvError *err);
+KvStatus sim_open_temp(KvEnv *env, KvFile **file, KvError *err);
 void sim_close(KvEnv *env, KvFile *file);
 KvStatus sim_pread(KvEnv *env, KvFile *file, void *buf, size_t len,
 				   uint64_t off, size_t *got, KvError *err);

@@ -89,6 +89,22 @@ posix_open(KvEnv *env, const char *name, int flags, KvFile **file, KvError *err)
 	return KV_OK;
 }
 
+static KvStatus
+posix_open_temp(KvEnv *env, KvFile **file, KvError *err)
+{
+	static _Atomic uint64_t number;
+	PosixEnv *penv = posix_env(env);
+	char name[64];
+	KvStatus status;
+
+	(void) snprintf(name, sizeof(name), "temp-%" PRIu64,
+					atomic_fetch_add(&number, 1));
+	status = posix_open(env, name, KV_OPEN_WRITE | KV_OPEN_CREATE, file, err);
+	if (status == KV_OK)
+		(void) unlinkat(penv->dir_fd, name, 0);
+	return status;
+}
+
 static void
 posix_close(KvEnv *env, KvFile *file)
 {
@@ -457,6 +473,7 @@ posix_stop(KvEnv *env, const char *name)
 
 static const KvEnvOps posix_ops = {
 	.open = posix_open,
+	.open_temp = posix_open_temp,
 	.close = posix_close,
 	.pread = posix_pread,
 	.pwrite = posix_pwrite,

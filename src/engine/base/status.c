@@ -19,6 +19,7 @@ kv_error_clear(KvError *err)
 		return;
 	err->status = KV_OK;
 	err->os_errno = 0;
+	err->host_code = 0;
 	err->file_no = 0;
 	err->offset = 0;
 	err->message[0] = '\0';

@@ -39,6 +39,7 @@ typedef struct KvError
 {
 	KvStatus status;
 	int os_errno;	   /* 0 if no system call was involved */
+	int host_code;	   /* what the host calls the failure; 0: by status */
 	uint64_t file_no;  /* 0 if no numbered file was involved */
 	uint64_t offset;   /* byte offset in that file */
 	char message[256]; /* one line, no trailing newline, no user data */
