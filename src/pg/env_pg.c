@@ -11,13 +11,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
-#include "common/file_perm.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
@@ -58,8 +55,9 @@ status_of_errno(int os_errno)
 	}
 }
 
-static KvStatus
-file_error(KvError *err, int os_errno, const char *action, const char *name)
+KvStatus
+kvlsm_file_error(KvError *err, int os_errno, const char *action,
+				 const char *name)
 {
 	KvStatus status = status_of_errno(os_errno);
 
@@ -231,7 +229,7 @@ env_open(KvEnv *env, const char *name, int flags, KvFile **file, KvError *err)
 	if (vfd < 0)
 	{
 		env_free(env, f);
-		return file_error(err, os_errno, "open file", name);
+		return kvlsm_file_error(err, os_errno, "open file", name);
 	}
 	f->vfd = vfd;
 	f->temporary = false;
@@ -415,7 +413,7 @@ env_link(KvEnv *env, const char *from, const char *to, KvError *err)
 	char from_path[PATH_BYTES], to_path[PATH_BYTES];
 
 	if (link(path_of(from_path, from), path_of(to_path, to)) != 0)
-		return file_error(err, errno, "link file", to);
+		return kvlsm_file_error(err, errno, "link file", to);
 	return KV_OK;
 }
 
@@ -425,7 +423,7 @@ env_rename(KvEnv *env, const char *from, const char *to, KvError *err)
 	char from_path[PATH_BYTES], to_path[PATH_BYTES];
 
 	if (rename(path_of(from_path, from), path_of(to_path, to)) != 0)
-		return file_error(err, errno, "rename file", from);
+		return kvlsm_file_error(err, errno, "rename file", from);
 	return KV_OK;
 }
 
@@ -435,7 +433,7 @@ env_unlink(KvEnv *env, const char *name, KvError *err)
 	char path[PATH_BYTES];
 
 	if (unlink(path_of(path, name)) != 0)
-		return file_error(err, errno, "remove file", name);
+		return kvlsm_file_error(err, errno, "remove file", name);
 	return KV_OK;
 }
 
@@ -444,7 +442,7 @@ env_sync_dir(KvEnv *env, KvError *err)
 {
 	/* PANIC on a failure, unless data_sync_retry */
 	if (fsync_fname_ext(KVLSM_DIR, true, false, data_sync_elevel(LOG)) != 0)
-		return file_error(err, errno, "fsync directory", "");
+		return kvlsm_file_error(err, errno, "fsync directory", "");
 	return KV_OK;
 }
 
@@ -458,7 +456,7 @@ env_list(KvEnv *env, bool (*fn)(void *arg, const char *name), void *arg,
 	int os_errno;
 
 	if (dir == NULL)
-		return file_error(err, errno, "open directory", "");
+		return kvlsm_file_error(err, errno, "open directory", "");
 	for (;;)
 	{
 		errno = 0;
@@ -475,8 +473,9 @@ env_list(KvEnv *env, bool (*fn)(void *arg, const char *name), void *arg,
 	}
 	os_errno = errno;
 	closedir(dir);
-	return os_errno == 0 ? KV_OK
-						 : file_error(err, os_errno, "read directory", "");
+	return os_errno == 0
+			   ? KV_OK
+			   : kvlsm_file_error(err, os_errno, "read directory", "");
 }
 
 /* ---- locks and waking */
@@ -674,66 +673,4 @@ KvEnv *
 kvlsm_env(void)
 {
 	return &the_env;
-}
-
-/* ---- the folder */
-
-/*
- * Holds a lock on the directory itself until the process ends, so that the
- * worker of a postmaster whose postmaster.pid was removed by hand and a new
- * one never write to the same files.
- */
-static KvStatus
-lock_folder(KvError *err)
-{
-	static bool locked = false;
-	int tries;
-	int fd;
-
-	if (locked)
-		return KV_OK;
-	fd = open(KVLSM_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return file_error(err, errno, "open directory", "");
-	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++)
-	{
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			break; /* a file system without such locks */
-		if (tries == 50)
-		{
-			close(fd);
-			return kv_fail(err, KV_FOREIGN,
-						   "directory \"%s\" is in use by a worker of another "
-						   "server; end that server first",
-						   KVLSM_DIR);
-		}
-		pg_usleep(100000L);
-	}
-	ReserveExternalFD();
-	locked = true;
-	return KV_OK;
-}
-
-KvStatus
-kvlsm_prepare_folder(KvError *err)
-{
-	struct stat st;
-
-	if (lstat(KVLSM_DIR, &st) != 0)
-	{
-		if (errno != ENOENT)
-			return file_error(err, errno, "look at directory", "");
-		if (MakePGDirectory(KVLSM_DIR) != 0)
-			return file_error(err, errno, "create directory", "");
-		fsync_fname(".", true);
-	}
-	else if (S_ISLNK(st.st_mode))
-		return kv_fail(err, KV_FOREIGN,
-					   "\"%s\" is a symbolic link, which base backups would "
-					   "leave out; move the directory itself into the data "
-					   "directory, or mount it there",
-					   KVLSM_DIR);
-	else if (!S_ISDIR(st.st_mode))
-		return kv_fail(err, KV_FOREIGN, "\"%s\" is not a directory", KVLSM_DIR);
-	return lock_folder(err);
 }

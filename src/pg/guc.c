@@ -94,7 +94,8 @@ static const IntSetting int_settings[] = {
 	 &kvlsm_max_key_locks, 0, 10000, PGC_SUSET, 0},
 	{"kvlsm.write_set_memory",
 	 "Memory for what a transaction has written and not yet committed.",
-	 "What does not fit goes to temporary files.", &kvlsm_write_set_memory, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB},
+	 "What does not fit goes to temporary files.", &kvlsm_write_set_memory, 64,
+	 INT_MAX, PGC_SUSET, GUC_UNIT_KB},
 };
 
 /* Is it a name at all?  Whether there is such a table shows at its use. */

@@ -137,14 +137,19 @@ kvlsm_info_lock(void)
 	return &kvlsm_shared->locks[KV_LOCK_COUNT].lock;
 }
 
-/* ---- env_pg.c: kv_env over PostgreSQL; callbacks never throw */
-KvEnv *kvlsm_env(void); /* this process's */
+/* ---- folder.c */
 /*
  * Makes the folder if it is missing and locks it for this process against
  * workers of another postmaster.  KV_FOREIGN: a symlink, or locked.  May
  * raise.  Worker only.
  */
 KvStatus kvlsm_prepare_folder(KvError *err);
+
+/* ---- env_pg.c: kv_env over PostgreSQL; callbacks never throw */
+KvEnv *kvlsm_env(void); /* this process's */
+/* Fills err for what could not be done to a file of the folder. */
+KvStatus kvlsm_file_error(KvError *err, int os_errno, const char *action,
+						  const char *name);
 /* The worker clears it to finish its work although it was told to stop. */
 extern bool kvlsm_poll_enabled;
 /* GetXLogInsertRecPtr() as the end of a record: what XLogFlush accepts. */

@@ -11,10 +11,10 @@
  * What does not fit goes to files (write_set_run.c), the whole memtable at
  * once; an entry that would not even fit alone becomes a file of its own.
  *
- * Killed writes stay where they are.  A kill is {from, last}: dead are the
- * batches up to last whose stamp is from or larger.  A kill with a smaller
- * from includes the earlier ones, so what is kept rises in both numbers, and
- * one binary search decides.
+ * Killed writes stay where they are until a run of them is dead altogether.
+ * A kill is {from, last}: dead are the batches up to last whose stamp is from
+ * or larger.  A kill with a smaller from includes the earlier ones, so what is
+ * kept rises in both numbers, and one binary search decides.
  */
 #include "engine/lsm/write_set_internal.h"
 
@@ -122,7 +122,8 @@ void
 kv_set_shrink(KvWriteSet *ws)
 {
 	KvEnv *env = ws->env;
-	void *p = ws->bytes > FIRST_BYTES ? env->ops->alloc(env, FIRST_BYTES) : NULL;
+	void *p = ws->bytes > FIRST_BYTES ? env->ops->alloc(env, FIRST_BYTES)
+									  : NULL;
 
 	KV_ASSERT(kv_mem_entries(ws->mem) == 0);
 	if (p == NULL)
@@ -256,6 +257,7 @@ kv_write_set_kill(KvWriteSet *ws, uint32_t from)
 	ws->min_stamp = UINT32_MAX;
 	ws->changes++;
 	ws->all_kills++;
+	kv_set_drop_dead_runs(ws, from);
 	while (ws->kills > 0 && ws->kill[ws->kills - 1].from >= from)
 		ws->kills--;
 	if (ws->csn == 0)

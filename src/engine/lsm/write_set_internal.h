@@ -27,11 +27,12 @@
 typedef struct KvRun
 {
 	KvSst *sst;
-	uint32_t refs;	 /* the set, while it has it, and each iterator */
-	uint32_t tier;	 /* how often its entries were merged */
-	uint64_t size;	 /* of the file */
-	uint64_t bytes;	 /* that its entries took in the memtable */
+	uint32_t refs;	/* the set, while it has it, and each iterator */
+	uint32_t tier;	/* how often its entries were merged */
+	uint64_t size;	/* of the file */
+	uint64_t bytes; /* that its entries took in the memtable */
 	uint64_t entries;
+	uint32_t min_stamp;
 } KvRun;
 
 /* The batches up to last whose stamp is from or larger are dead. */
@@ -105,5 +106,7 @@ KvStatus kv_set_add_run_of(KvWriteSet *ws, const KvEntry *entry,
 KvStatus kv_set_runs_iter(KvWriteSet *ws, uint32_t first, uint32_t n,
 						  KvIter **it, KvError *err) KV_MUST_CHECK;
 void kv_set_release_run(KvEnv *env, KvRun *run);
+/* Runs all of whose entries are dead by a kill of all stamps >= from. */
+void kv_set_drop_dead_runs(KvWriteSet *ws, uint32_t from);
 
 #endif /* KV_WRITE_SET_INTERNAL_H */

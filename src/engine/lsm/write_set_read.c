@@ -172,12 +172,10 @@ settle_backward(SetIter *s, Side *side)
 		{
 			if (kv_set_is_visible(s->ws, &inner->entry, s->limit))
 			{
-				kept = kv_buffer_set(s->env, &side->value,
-									 inner->entry.value);
+				kept = kv_buffer_set(s->env, &side->value, inner->entry.value);
 				side->entry = inner->entry;
 				side->entry.key = key;
-				side->entry.value = kv_slice(side->value.data,
-											 side->value.len);
+				side->entry.value = kv_slice(side->value.data, side->value.len);
 				found = true;
 			}
 			inner->ops->prev(inner);

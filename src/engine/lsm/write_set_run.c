@@ -5,7 +5,7 @@
  * A run is an SSTable in a temporary file (open_temp of kv_env.h) with all
  * live versions of a memtable, under the csns and stamps that they had there;
  * nothing refers to it but this process, so it is neither synced nor named.
- * What a kill has made dead stays out.
+ * What a kill has made dead stays out, and a run that is all dead is closed.
  *
  * Fifteen runs of a tier at most: the sixteenth makes one of the next tier of
  * them all.  So n spills leave 15 log16(n) runs, and an entry is written once
@@ -131,6 +131,7 @@ finish(KvWriteSet *ws, RunOut *out, KvRun **result, KvError *err)
 	run->refs = 1;
 	run->size = summary.size;
 	run->entries = summary.entries;
+	run->min_stamp = (uint32_t) (summary.min_xid - 1);
 	abandon(ws, out);
 	*result = run;
 	return KV_OK;
@@ -162,6 +163,23 @@ reserve_run(KvWriteSet *ws, KvError *err)
 	ws->run = p;
 	ws->run_room = room;
 	return KV_OK;
+}
+
+void
+kv_set_drop_dead_runs(KvWriteSet *ws, uint32_t from)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < ws->runs; i++)
+	{
+		if (ws->run[i]->min_stamp < from)
+			ws->run[kept++] = ws->run[i];
+		else
+			kv_set_release_run(ws->env, ws->run[i]);
+	}
+	if (kept < ws->runs)
+		ws->version++;
+	ws->runs = kept;
 }
 
 KvStatus
