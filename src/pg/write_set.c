@@ -2,13 +2,16 @@
 /*
  * write_set.c - the writes of a transaction before its commit.
  *
- * The engine keeps the entries (KvWriteSet); here each gets its stamp, one
- * for every (command, subtransaction) pair in the order of time.  Command
+ * The engine keeps the entries (KvWriteSet); here each gets its stamp, another
+ * one for every (command, subtransaction) pair, in the order of time.  Command
  * ids only rise within a transaction, so "what earlier commands wrote" is
  * the stamps below a limit.  Subtransactions nest, so what one of them and
  * its children wrote since it began is the tail of the stamps whose
  * subtransaction id is not below its own; a subtransaction that commits
  * needs no work, because its parent's id is smaller.
+ *
+ * A million statements have a million stamps, so they are kept as stretches:
+ * as long as the subtransaction stays the same, stamps rise as command ids do.
  *
  * Backends only; freed by xact.c when the transaction ends.
  */
@@ -24,41 +27,61 @@
 /* varints and lengths of an entry in a batch */
 #define ENTRY_OVERHEAD 64
 
-typedef struct Stamp
+typedef struct Stretch
 {
+	uint32 stamp; /* of its first write */
 	CommandId cid;
 	SubTransactionId subid;
-} Stamp;
+} Stretch;
 
 static KvWriteSet *write_set = NULL;
-static Stamp *stamps = NULL;
-static uint32 stamp_count = 0;
-static uint32 stamp_room = 0;
+static Stretch *stretches = NULL;
+static uint32 stretch_count = 0;
+static uint32 stretch_room = 0;
+static uint32 next_stamp = 0;
 static size_t largest_write = 0;
 static bool closed = false;
+
+static void
+add_stretch(CommandId cid, SubTransactionId subid)
+{
+	Stretch *stretch;
+
+	if (stretch_count == stretch_room)
+	{
+		uint32 room = stretch_room == 0 ? 64 : stretch_room * 2;
+
+		if (stretches == NULL)
+			stretches = MemoryContextAlloc(TopMemoryContext,
+										   room * sizeof(Stretch));
+		else
+			stretches = repalloc_huge(stretches, (Size) room * sizeof(Stretch));
+		stretch_room = room;
+	}
+	stretch = &stretches[stretch_count++];
+	stretch->stamp = next_stamp;
+	stretch->cid = cid;
+	stretch->subid = subid;
+}
 
 static uint32
 stamp_now(void)
 {
 	CommandId cid = GetCurrentCommandId(true);
 	SubTransactionId subid = GetCurrentSubTransactionId();
+	const Stretch *last;
+	uint64 stamp;
 
-	if (stamp_count > 0 && stamps[stamp_count - 1].cid == cid &&
-		stamps[stamp_count - 1].subid == subid)
-		return stamp_count - 1;
-	if (stamp_count == stamp_room)
-	{
-		uint32 room = stamp_room == 0 ? 64 : stamp_room * 2;
-
-		if (stamps == NULL)
-			stamps = MemoryContextAlloc(TopMemoryContext, room * sizeof(Stamp));
-		else
-			stamps = repalloc_huge(stamps, (Size) room * sizeof(Stamp));
-		stamp_room = room;
-	}
-	stamps[stamp_count].cid = cid;
-	stamps[stamp_count].subid = subid;
-	return stamp_count++;
+	if (stretch_count == 0 || stretches[stretch_count - 1].subid != subid)
+		add_stretch(cid, subid);
+	last = &stretches[stretch_count - 1];
+	stamp = (uint64) last->stamp + (cid - last->cid);
+	if (stamp >= PG_UINT32_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many commands in a transaction that "
+							   "writes to kvlsm stores")));
+	next_stamp = (uint32) stamp + 1;
+	return (uint32) stamp;
 }
 
 void
@@ -115,23 +138,29 @@ KvWriteSet *
 kvlsm_own_writes(Snapshot snapshot, uint32 *limit)
 {
 	uint32 low = 0;
-	uint32 high = stamp_count;
+	uint32 high = stretch_count;
+	uint64 end;
 
 	if (write_set == NULL)
 		return NULL;
-	if (high > 0 && stamps[high - 1].cid < snapshot->curcid)
+	/* the last stretch that began before, most often the last of all */
+	if (high > 0 && stretches[high - 1].cid < snapshot->curcid)
 		low = high;
 	while (low < high)
 	{
 		uint32 mid = low + (high - low) / 2;
 
-		if (stamps[mid].cid < snapshot->curcid)
+		if (stretches[mid].cid < snapshot->curcid)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	*limit = low;
-	return low == 0 ? NULL : write_set;
+	if (low == 0)
+		return NULL;
+	end = low < stretch_count ? stretches[low].stamp : next_stamp;
+	*limit = (uint32) Min(end, (uint64) stretches[low - 1].stamp +
+								   (snapshot->curcid - stretches[low - 1].cid));
+	return write_set;
 }
 
 KvStatus
@@ -163,12 +192,12 @@ kvlsm_close_write_set(void)
 void
 kvlsm_abort_sub_writes(SubTransactionId subid)
 {
-	uint32 first = stamp_count;
+	uint32 first = stretch_count;
 
-	while (first > 0 && stamps[first - 1].subid >= subid)
+	while (first > 0 && stretches[first - 1].subid >= subid)
 		first--;
-	if (write_set != NULL && first < stamp_count)
-		kv_write_set_kill(write_set, first);
+	if (write_set != NULL && first < stretch_count)
+		kv_write_set_kill(write_set, stretches[first].stamp);
 }
 
 void
@@ -177,14 +206,15 @@ kvlsm_free_write_set(void)
 	if (write_set != NULL)
 		kv_write_set_free(write_set);
 	write_set = NULL;
-	stamp_count = 0;
+	stretch_count = 0;
+	next_stamp = 0;
 	largest_write = 0;
 	closed = false;
-	if (stamp_room > 4096)
+	if (stretch_room > 4096)
 	{
-		pfree(stamps);
-		stamps = NULL;
-		stamp_room = 0;
+		pfree(stretches);
+		stretches = NULL;
+		stretch_room = 0;
 	}
 }
 
