@@ -165,8 +165,10 @@ void kvlsm_install_backup_hook(void);
 Size kvlsm_stop_shmem_bytes(void);
 void kvlsm_stop_shmem_init(void);
 void kvlsm_stop(const char *name); /* waits or dies; never raises */
+bool kvlsm_planted(const char *name);
 #else
-#define kvlsm_stop(name) ((void) 0)
+#define kvlsm_stop(name)	((void) 0)
+#define kvlsm_planted(name) false
 #endif
 
 /* ---- errors.c: the one table KvStatus -> SQLSTATE */

@@ -4,6 +4,8 @@
  *
  * kvlsm_stop_set('name', 'wait')  processes that pass it wait until cleared
  * kvlsm_stop_set('name', 'kill')  the first that passes it dies by SIGKILL
+ * kvlsm_stop_set('name', 'bug')   kvlsm_planted('name') is true: a mistake on
+ *                                 purpose, which a test has to find
  * kvlsm_stop_set('name', NULL)    cleared
  * kvlsm_stop_hits('name')         how often it was passed since it was set
  * A process waits with its locks held and without interrupts: that is what
@@ -30,7 +32,7 @@
 typedef struct Stop
 {
 	char name[NAME_BYTES]; /* "": unused */
-	bool wait, kill;
+	bool wait, kill, bug;
 	uint32 hits;
 } Stop;
 
@@ -108,6 +110,21 @@ kvlsm_stop(const char *name)
 	}
 }
 
+bool
+kvlsm_planted(const char *name)
+{
+	Stop *stop;
+	bool bug;
+
+	if (stop_table == NULL || pg_atomic_read_u32(&stop_table->used) == 0)
+		return false;
+	SpinLockAcquire(&stop_table->mutex);
+	stop = find_locked(name);
+	bug = stop != NULL && stop->bug;
+	SpinLockRelease(&stop_table->mutex);
+	return bug;
+}
+
 PG_FUNCTION_INFO_V1(kvlsm_sql_stop_set);
 PG_FUNCTION_INFO_V1(kvlsm_sql_stop_hits);
 
@@ -134,6 +151,7 @@ kvlsm_sql_stop_set(PG_FUNCTION_ARGS)
 		strlcpy(stop->name, name, NAME_BYTES);
 		stop->wait = action != NULL && strcmp(action, "wait") == 0;
 		stop->kill = action != NULL && strcmp(action, "kill") == 0;
+		stop->bug = action != NULL && strcmp(action, "bug") == 0;
 		if (action != NULL)
 			stop->hits = 0;
 	}

@@ -142,11 +142,30 @@ visible_if_committed(uint64 xid, KvXactState state, bool *visible)
 }
 
 static KvStatus
+visible_now(void *arg, uint64_t xid, KvXactState state, bool *visible)
+{
+	*visible = false;
+	if (state == KV_XACT_ABORTED)
+		return KV_OK;
+	if (xid == own_xid() || state == KV_XACT_COMMITTED)
+	{
+		*visible = true;
+		return KV_OK;
+	}
+	if (state == KV_XACT_IN_DOUBT && xid < next_xid() &&
+		TransactionIdIsInProgress((TransactionId) xid))
+		return KV_OK;
+	return visible_if_committed(xid, state, visible);
+}
+
+static KvStatus
 visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 {
 	Snapshot snapshot = arg;
 	uint64 xmin;
 
+	if (kvlsm_planted("ignore-snapshot"))
+		return visible_now(arg, xid, state, visible);
 	*visible = false;
 	if (state == KV_XACT_ABORTED)
 		return KV_OK;
@@ -167,23 +186,6 @@ visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 			return KV_OK;
 		}
 	}
-	return visible_if_committed(xid, state, visible);
-}
-
-static KvStatus
-visible_now(void *arg, uint64_t xid, KvXactState state, bool *visible)
-{
-	*visible = false;
-	if (state == KV_XACT_ABORTED)
-		return KV_OK;
-	if (xid == own_xid() || state == KV_XACT_COMMITTED)
-	{
-		*visible = true;
-		return KV_OK;
-	}
-	if (state == KV_XACT_IN_DOUBT && xid < next_xid() &&
-		TransactionIdIsInProgress((TransactionId) xid))
-		return KV_OK;
 	return visible_if_committed(xid, state, visible);
 }
 

@@ -70,6 +70,10 @@ need_check() {
 	have_fuzzer || want+=(libclang-rt-dev)
 	have clang-format || want+=(clang-format)
 	have python3 || want+=(python3)
+	# as the user that the tests run as finds it
+	python3 -c 'import psycopg2' 2>/dev/null ||
+		/usr/bin/python3 -c 'import psycopg2' 2>/dev/null ||
+		want+=(python3-psycopg2)
 }
 
 # The engines that kvlsm is measured beside; never linked into the extension.

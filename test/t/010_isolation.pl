@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Random transactions over keys and rows at each isolation level, while
+# queries are cancelled and processes are killed, have a history that the
+# level allows; what one transaction wrote to a row and to a key is never
+# seen apart; and a build that ignores snapshots would be found.  The work is
+# done by the programs in test/history.
+#
+# KV_LONG=1 runs 100,000 transactions and 1,000,000 reads, KVLSM_SEED=n others
+# than those of the moment.
+
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use KvTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $seed = $ENV{KVLSM_SEED} // time() * 1000 % 1_000_000_000;
+my $long = $ENV{KV_LONG};
+my $programs = "$FindBin::RealBin/../history";
+
+note("seed $seed");
+$ENV{PYTHONDONTWRITEBYTECODE} = 1;
+
+# Its lines "ok - ..." and "not ok - ..." are tests of ours.
+sub program
+{
+	my ($name, @args) = @_;
+	my ($out, $err) = ('', '');
+	my $tests = 0;
+	my @lines;
+
+	my $done = IPC::Run::run([ 'python3', "$programs/$name.py", @args ],
+		'>', \$out, '2>', \$err);
+	for my $line (split /\n/, $out)
+	{
+		if ($line =~ /^(not )?ok - (.*)/)
+		{
+			$tests++;
+			ok(!$1, $2);
+			if ($1) { diag($_) for @lines; }
+			else { note($_) for @lines; }
+			@lines = ();
+		}
+		else
+		{
+			$line =~ s/^# //;
+			push @lines, $line;
+		}
+	}
+	diag($_) for @lines;
+	ok($done && $tests > 0 && $err eq '', "$name.py @args ends well");
+	diag($err) if $err ne '';
+}
+
+# ---- the checker itself
+
+program('checker_test');
+
+# ---- a server
+
+my $node = kv_cluster('isolation',
+	conf => "max_connections = 60\nlog_min_messages = warning\n");
+my @server = ('--dsn', $node->connstr('postgres'), '--seed', $seed);
+
+sub history
+{
+	my ($level, @args) = @_;
+
+	program('history', @server, '--level', $level, '--save',
+		"$PostgreSQL::Test::Utils::log_path/history-$level.json", @args);
+}
+
+for my $level (qw(rc rr ser))
+{
+	history($level, $long
+		? qw(--seconds 60 --transactions 34000 --kill-every 15)
+		: qw(--seconds 6.5 --kill-every 3));
+}
+program('torn', @server, $long
+	? qw(--seconds 60 --reads 1000000 --kill-every 20)
+	: qw(--seconds 3 --reads 5000));
+is( $node->safe_psql('postgres',
+		'SELECT file, problem FROM kvlsm_verify() WHERE problem IS NOT NULL'),
+	'', 'kvlsm_verify finds nothing');
+
+# ---- the same with snapshots ignored must not pass
+
+program('torn', @server, qw(--plant --max-seconds 20));
+history('rr', qw(--plant --seconds 2));
+
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal (4|6|11)/,
+	'no PANIC');
+$node->stop;
+done_testing();
