@@ -142,30 +142,11 @@ visible_if_committed(uint64 xid, KvXactState state, bool *visible)
 }
 
 static KvStatus
-visible_now(void *arg, uint64_t xid, KvXactState state, bool *visible)
-{
-	*visible = false;
-	if (state == KV_XACT_ABORTED)
-		return KV_OK;
-	if (xid == own_xid() || state == KV_XACT_COMMITTED)
-	{
-		*visible = true;
-		return KV_OK;
-	}
-	if (state == KV_XACT_IN_DOUBT && xid < next_xid() &&
-		TransactionIdIsInProgress((TransactionId) xid))
-		return KV_OK;
-	return visible_if_committed(xid, state, visible);
-}
-
-static KvStatus
 visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 {
 	Snapshot snapshot = arg;
 	uint64 xmin;
 
-	if (kvlsm_planted("ignore-snapshot"))
-		return visible_now(arg, xid, state, visible);
 	*visible = false;
 	if (state == KV_XACT_ABORTED)
 		return KV_OK;
@@ -189,6 +170,23 @@ visible_in_snapshot(void *arg, uint64_t xid, KvXactState state, bool *visible)
 	return visible_if_committed(xid, state, visible);
 }
 
+static KvStatus
+visible_now(void *arg, uint64_t xid, KvXactState state, bool *visible)
+{
+	*visible = false;
+	if (state == KV_XACT_ABORTED)
+		return KV_OK;
+	if (xid == own_xid() || state == KV_XACT_COMMITTED)
+	{
+		*visible = true;
+		return KV_OK;
+	}
+	if (state == KV_XACT_IN_DOUBT && xid < next_xid() &&
+		TransactionIdIsInProgress((TransactionId) xid))
+		return KV_OK;
+	return visible_if_committed(xid, state, visible);
+}
+
 void
 kvlsm_view_of_snapshot(KvReadView *view, Snapshot snapshot)
 {
@@ -204,7 +202,8 @@ kvlsm_view_of_snapshot(KvReadView *view, Snapshot snapshot)
 						"promotion of this server"),
 				 errhint("Run the transaction again.")));
 	view->max_csn = PG_UINT64_MAX;
-	view->visible = visible_in_snapshot;
+	view->visible = kvlsm_planted("ignore-snapshot") ? visible_now
+													 : visible_in_snapshot;
 	view->arg = snapshot;
 	view->now_us = kvlsm_read_clock();
 }

@@ -153,11 +153,11 @@ class Graph:
         raise AssertionError("a component without a cycle")
 
     def describe(self, cycle):
-        """One line of text; the moments between two events are left out."""
+        """One line of text; what only passes time on is left out."""
         parts, waiting = [], None
-        for node, kind, why in cycle:
+        for i, (node, kind, why) in enumerate(cycle):
             name = self.names[node]
-            if name is not None:
+            if name is not None and (kind, cycle[i - 1][1]) != ("rt", "rt"):
                 if waiting:
                     parts.append("--%s-->" % waiting)
                 parts.append(name)

@@ -10,6 +10,9 @@ register instead, one statement that is a transaction.  Meanwhile queries are
 cancelled, files are flushed and merged, and a backend or the engine worker is
 killed, which makes the server restart all processes.
 
+With --rows all lists are rows: PostgreSQL's own isolation is known to be
+right, so an anomaly would be a mistake of the checker's.
+
 What a transaction does follows from the seed; when it does it, does not.  The
 history is checked by checker.py, and saved if something was found.
 """
@@ -31,9 +34,9 @@ from server import (Failed, Gone, Server, Session, plant, seed_from,
 CLIENTS = 12
 KEYS = 8
 ROWS = 2
-SLOTS = KEYS + ROWS
+SLOTS = KEYS + ROWS     # all of them rows with --rows
 LIST_MAX = 120          # appends to one list, then another one follows
-ROW_LISTS = 2000        # rows made in advance for each of the two
+ROW_LISTS = 2000        # rows made in advance for each slot
 REGISTERS = 3
 
 SETUP = """
@@ -59,7 +62,7 @@ BEGIN
 	PERFORM kv_put(k, list);
 	RETURN list;
 END $$;
-""" % (ROWS - 1, ROW_LISTS - 1, REGISTERS - 1)
+""" % (SLOTS - 1, ROW_LISTS - 1, REGISTERS - 1)
 
 SETTINGS = {"statement_timeout": "20s", "deadlock_timeout": "20ms",
             "client_min_messages": "error"}
@@ -89,16 +92,17 @@ now = time.monotonic_ns
 class Lists:
     """Which list stands in each slot; shared by the clients."""
 
-    def __init__(self):
+    def __init__(self, keys):
+        self.keys = keys
         self.lock = threading.Lock()
         self.generation = [0] * SLOTS
         self.appends = [0] * SLOTS
 
     def key(self, slot):
         number = self.generation[slot]
-        if slot < KEYS:
+        if slot < self.keys:
             return "k%d.%d" % (slot, number)
-        return "h%d.%d" % (slot - KEYS, number)
+        return "h%d.%d" % (slot - self.keys, number)
 
     def key_to_append(self, slot):
         with self.lock:
@@ -114,6 +118,7 @@ class Client(threading.Thread):
     def __init__(self, run, number):
         super().__init__(daemon=True)
         self.run_of = run
+        self.keys = run.lists.keys
         self.number = number
         self.rng = random.Random("%s/%d" % (run.seed, number))
         self.session = None
@@ -215,7 +220,7 @@ class Client(threading.Thread):
             self.append(ops, slot)
 
     def read(self, ops, slot, key):
-        form = self.rng.choice(KEY_READS) if slot < KEYS else ROW_READ
+        form = self.rng.choice(KEY_READS) if slot < self.keys else ROW_READ
         began = now()
         rows = self.statement(form % {"k": key})
         text = rows[0][0] or "" if rows else ""
@@ -224,10 +229,10 @@ class Client(threading.Thread):
 
     def read_all(self, ops):
         """One statement, keys and rows."""
-        keys = [self.run_of.lists.key(slot) for slot in range(SLOTS)]
-        sql = ("SELECT key, value FROM kv_multi_get(ARRAY['%s'])"
-               " UNION ALL SELECT k, v FROM lists WHERE k IN ('%s')"
-               % ("','".join(keys[:KEYS]), "','".join(keys[KEYS:])))
+        names = [self.run_of.lists.key(slot) for slot in range(SLOTS)]
+        sql = ("SELECT key, value FROM kv_multi_get('{%s}')"
+               " UNION ALL SELECT k, v FROM lists WHERE k = ANY('{%s}')"
+               % (",".join(names[:self.keys]), ",".join(names[self.keys:])))
         began = now()
         rows = self.statement(sql)
         ops.append(["r", began, now(), {k: v or "" for k, v in rows}])
@@ -235,7 +240,7 @@ class Client(threading.Thread):
     def append(self, ops, slot):
         key = self.run_of.lists.key_to_append(slot)
         form = self.rng.random()
-        if slot < KEYS and self.run_of.level != "rc" and form < 0.5:
+        if slot < self.keys and self.run_of.level != "rc" and form < 0.5:
             self.read_then_put(ops, slot, key)
             return
         n = self.number_to_use()
@@ -248,7 +253,7 @@ class Client(threading.Thread):
 
     def append_in_one(self, slot, key, n, as_function):
         what = {"k": key, "n": n}
-        if slot >= KEYS:
+        if slot >= self.keys:
             return self.statement(ROW_APPEND % what)[0][0]
         if as_function:
             return self.statement(KEY_APPEND % what)[0][0]
@@ -273,7 +278,7 @@ class Client(threading.Thread):
         n = self.number_to_use()
         op = ["u", now(), None, key, n]
         ops.append(op)
-        form = KEY_APPEND if slot < KEYS else ROW_APPEND
+        form = KEY_APPEND if slot < self.keys else ROW_APPEND
         self.statement("SAVEPOINT s; %s; ROLLBACK TO SAVEPOINT s"
                        % (form % {"k": key, "n": n}))
         op[2] = now()
@@ -281,7 +286,8 @@ class Client(threading.Thread):
     # ---- registers
 
     def register(self):
-        which = self.rng.randrange(2 * REGISTERS)
+        which = self.rng.randrange(0 if self.keys else REGISTERS,
+                                   2 * REGISTERS)
         is_key = which < REGISTERS
         name = ("r%d" if is_key else "h%d") % (which % REGISTERS)
         if self.rng.random() < 0.5:
@@ -338,7 +344,7 @@ class Disturber(threading.Thread):
                         "kill": self.kill_every}[what]
                 getattr(self, what)()
                 at = time.monotonic() - start
-                due[what] = at + mean * (0.5 + self.rng.random())
+                due[what] = at + mean * (0.7 + 0.6 * self.rng.random())
 
     def cancel(self):
         pid = self.rng.choice(self.run_of.clients).pid
@@ -362,7 +368,7 @@ class Disturber(threading.Thread):
     def kill(self):
         server = self.run_of.server
         if (self.done["killed backends"] + self.done["killed workers"]) % 2:
-            if server.kill(server.engine_worker()):
+            if server.kill(self.rng.choice(server.workers() or [None])):
                 self.done["killed workers"] += 1
         elif server.kill(self.rng.choice(self.run_of.clients).pid):
             self.done["killed backends"] += 1
@@ -375,7 +381,7 @@ class Run:
         self.seed = seed_from(args)
         self.server = Server(args.dsn)
         self.stop = threading.Event()
-        self.lists = Lists()
+        self.lists = Lists(0 if args.rows else KEYS)
         self.unexpected = collections.Counter()
         self.clients = [Client(self, i) for i in range(CLIENTS)]
         self.disturber = Disturber(self, args.kill_every)
@@ -386,7 +392,7 @@ class Run:
         self.server.wait_ready()
         self.server.run(SETUP)
         if args.plant:
-            plant(self.server, "ignore-snapshot")
+            plant(self.server, args.plant)
         start = time.monotonic()
         threads = self.clients + [self.disturber]
         for thread in threads:
@@ -405,7 +411,7 @@ class Run:
         if any(thread.is_alive() for thread in threads):
             self.give_up()
         if args.plant:
-            unplant(self.server, "ignore-snapshot")
+            unplant(self.server, args.plant)
         return took
 
     def give_up(self):
@@ -459,7 +465,7 @@ class Run:
                                         sorted(self.disturber.done.items()))
 
     def report(self, took):
-        name = self.level
+        name = self.level + (", rows only" if self.args.rows else "")
         threads = self.clients + [self.disturber]
         trouble = [t.trouble for t in threads if t.trouble]
         final, differ = self.last_look()
@@ -488,7 +494,8 @@ class Run:
                 json.dump(history, f)
             lines.append("the history is in " + self.args.save)
         if self.args.plant:
-            return good & verdict(found, name + ": planted: found", lines)
+            return good & verdict(found, "%s: %s: found"
+                                  % (name, self.args.plant), lines)
         return good & verdict(not found, name + ": no anomaly", lines)
 
 
@@ -501,10 +508,12 @@ def main():
     parser.add_argument("--transactions", type=int, default=0,
                         help="go on until as many have committed")
     parser.add_argument("--max-seconds", type=float, default=3600)
+    parser.add_argument("--rows", action="store_true",
+                        help="no keys: finds what the checker gets wrong")
     parser.add_argument("--kill-every", type=float, default=0,
                         help="seconds from one SIGKILL to the next")
-    parser.add_argument("--plant", action="store_true",
-                        help="ignore snapshots, which must be found")
+    parser.add_argument("--plant", metavar="BUG",
+                        help="a mistake of the server's, which must be found")
     parser.add_argument("--seed")
     parser.add_argument("--save", help="where a history with anomalies goes")
     args = parser.parse_args()

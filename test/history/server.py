@@ -122,10 +122,11 @@ class Server:
             return False
         return True
 
-    def engine_worker(self):
+    def workers(self):
+        """The engine worker and the compaction worker."""
         rows = self.run("SELECT pid FROM pg_stat_activity"
-                        " WHERE backend_type = 'kvlsm engine worker'")
-        return rows[0][0] if rows else None
+                        " WHERE backend_type LIKE 'kvlsm%' ORDER BY 1")
+        return [row[0] for row in rows]
 
 
 def parent_of(pid):

@@ -260,7 +260,7 @@ class Run:
         self.server.wait_ready()
         self.server.run(SETUP)
         if args.plant:
-            plant(self.server, "ignore-snapshot")
+            plant(self.server, args.plant)
         threads = self.writers + self.readers
         start = time.monotonic()
         for thread in threads:
@@ -276,7 +276,8 @@ class Run:
                 self.disturb("SELECT kvlsm_flush(); SELECT kvlsm_compact()")
             if args.kill_every and at - killed > args.kill_every:
                 killed = at
-                self.kills += self.server.kill(self.server.engine_worker())
+                for pid in self.server.workers()[:1]:
+                    self.kills += self.server.kill(pid)
         took = time.monotonic() - start
         self.stop.set()
         for thread in threads:
@@ -284,7 +285,7 @@ class Run:
             if thread.is_alive():
                 thread.trouble = "it does not come to an end"
         if args.plant:
-            unplant(self.server, "ignore-snapshot")
+            unplant(self.server, args.plant)
         return took
 
     def disturb(self, sql):
@@ -313,8 +314,8 @@ class Run:
                 good &= verdict(not bad and n > 0, "torn reads: none in one "
                                 + kind, lines)
             elif kind in MUST_FIND:
-                good &= verdict(bad, "planted: torn reads are found in one "
-                                + kind, lines)
+                good &= verdict(bad, "torn reads: %s: found in one %s"
+                                % (self.args.plant, kind), lines)
         return good
 
 
@@ -326,10 +327,10 @@ def main():
                         help="go on until as many pairs were compared")
     parser.add_argument("--max-seconds", type=float, default=3600)
     parser.add_argument("--kill-every", type=float, default=0,
-                        help="seconds from one SIGKILL of the engine worker "
+                        help="seconds from one SIGKILL of a worker process "
                         "to the next")
-    parser.add_argument("--plant", action="store_true",
-                        help="ignore snapshots, which must be found")
+    parser.add_argument("--plant", metavar="BUG",
+                        help="a mistake of the server's, which must be found")
     parser.add_argument("--seed")
     args = parser.parse_args()
     run = Run(args)
