@@ -280,8 +280,9 @@ class Run:
                     self.kills += self.server.kill(pid)
         took = time.monotonic() - start
         self.stop.set()
+        end = time.monotonic() + 90
         for thread in threads:
-            thread.join(90)
+            thread.join(max(0, end - time.monotonic()))
             if thread.is_alive():
                 thread.trouble = "it does not come to an end"
         if args.plant:

@@ -79,13 +79,13 @@ sub history
 for my $level (qw(rc rr ser))
 {
 	history($level, $long
-		? qw(--seconds 60 --transactions 34000 --kill-every 15)
+		? qw(--seconds 60 --transactions 34000 --kill-every 5 --max-seconds 900)
 		: qw(--seconds 4.5 --kill-every 2));
 }
 # PostgreSQL's own word for it: no keys, so a finding is the checker's mistake
 history('ser', '--rows', $long ? qw(--seconds 20) : qw(--seconds 1));
 program('torn', @server, $long
-	? qw(--seconds 60 --reads 1000000 --kill-every 20)
+	? qw(--seconds 60 --reads 1000000 --kill-every 20 --max-seconds 900)
 	: qw(--seconds 2 --reads 5000));
 is( $node->safe_psql('postgres',
 		'SELECT file, problem FROM kvlsm_verify() WHERE problem IS NOT NULL'),
