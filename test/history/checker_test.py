@@ -177,6 +177,16 @@ REGISTERS = [
     ("never written", "phantom", [reg("r", 7, 2, 3)]),
 ]
 
+COUNTERS = [
+    ("all there", None, 3,
+     [reg("i", 1, 0, 1), reg("i", 2, 0, 3), reg("i", None, 4, None, "unknown"),
+      reg("i", 3, 5, 6)]),
+    ("one lost", "lost-update", 1, [reg("i", 1, 0, 1), reg("i", 2, 0, 3)]),
+    ("one too many", "lost-update", 2,
+     [reg("i", 1, 0, 1), reg("i", None, 4, 5, "fail")]),
+    ("twice the same", "duplicate", 2, [reg("i", 1, 0, 1), reg("i", 1, 0, 3)]),
+    ("back", "stale-read", 2, [reg("i", 2, 0, 1), reg("i", 1, 2, 3)]),
+]
 
 # ---------------------------------------------------------------------------
 # Histories of a model
@@ -325,6 +335,10 @@ def main():
         found = checker.check_registers(ops)
         case(names_of(found) == ([want] if want else []),
              "register: %s: %s" % (title, want or "nothing"), found)
+    for title, want, final, ops in COUNTERS:
+        found = checker.check_counter(ops, final)
+        case(names_of(found) == ([want] if want else []),
+             "counter: %s: %s" % (title, want or "nothing"), found)
     for level in ("rc", "rr"):
         for seed in range(10):
             found = checker.check(Model(level, seed).run(300))

@@ -79,6 +79,19 @@ ROW_READ = "SELECT v FROM lists WHERE k = '%(k)s'"
 ROW_APPEND = ("UPDATE lists SET v = CASE v WHEN '' THEN '%(n)d'"
               " ELSE v || ',%(n)d' END WHERE k = '%(k)s' RETURNING v")
 KEY_APPEND = "SELECT list_append('%(k)s', '%(n)d')"
+KEY_FOR_UPDATE = ("SELECT value #>> '{}' FROM kv WHERE key = '%(k)s'"
+                  " FOR UPDATE")
+KEY_ENTRY = "SELECT value #>> '{}', version FROM kv_entry('%(k)s')"
+# The key, the list that was read, its version, the new list: put on condition
+KEY_CONDITIONS = [
+    "SELECT kv_cas('%(k)s', '%(old)s', '%(new)s')",
+    "SELECT kv_put_if_version('%(k)s', to_jsonb('%(new)s'::text),"
+    " '%(version)s')",
+    "SELECT (kv_batch('[{\"op\": \"check\", \"key\": \"%(k)s\","
+    " \"value\": \"%(old)s\"}, {\"op\": \"put\", \"key\": \"%(k)s\","
+    " \"value\": \"%(new)s\"}]')->>'ok')::bool",
+]
+KEY_IF_ABSENT = "SELECT kv_put_if_absent('%(k)s', '%(new)s'::text)"
 KEY_UPDATE = ("UPDATE kv SET value = to_jsonb((value #>> '{}') || ',%(n)d')"
               " WHERE key = '%(k)s' RETURNING value #>> '{}'")
 KEY_INSERT = "INSERT INTO kv VALUES ('%(k)s', to_jsonb('%(n)d'::text))"
@@ -219,12 +232,15 @@ class Client(threading.Thread):
         else:
             self.append(ops, slot)
 
-    def read(self, ops, slot, key):
-        form = self.rng.choice(KEY_READS) if slot < self.keys else ROW_READ
+    def read(self, ops, slot, key, form=None):
+        """The list; its version, where the form has one, is kept."""
+        if form is None:
+            form = self.rng.choice(KEY_READS) if slot < self.keys else ROW_READ
         began = now()
         rows = self.statement(form % {"k": key})
         text = rows[0][0] or "" if rows else ""
         ops.append(["r", began, now(), {key: text}])
+        self.version = rows[0][-1] if rows else None
         return text
 
     def read_all(self, ops):
@@ -240,13 +256,19 @@ class Client(threading.Thread):
     def append(self, ops, slot):
         key = self.run_of.lists.key_to_append(slot)
         form = self.rng.random()
-        if slot < self.keys and self.run_of.level != "rc" and form < 0.5:
+        if slot < self.keys and form < 0.25:
+            self.append_on_condition(ops, key)
+            return
+        if slot < self.keys and form < 0.35:
+            self.read_then_put(ops, slot, key, KEY_FOR_UPDATE)
+            return
+        if slot < self.keys and self.run_of.level != "rc" and form < 0.65:
             self.read_then_put(ops, slot, key)
             return
         n = self.number_to_use()
         op = ["a", now(), None, key, n]
         ops.append(op)
-        text = self.append_in_one(slot, key, n, form < 0.75)
+        text = self.append_in_one(slot, key, n, form < 0.8)
         op[2] = now()
         if text is not None:
             ops.append(["r", op[1], op[2], {key: text}])
@@ -263,15 +285,43 @@ class Client(threading.Thread):
         self.statement(KEY_INSERT % what)
         return None
 
-    def read_then_put(self, ops, slot, key):
-        """With one snapshot: who writes to what has changed must fail."""
-        text = self.read(ops, slot, key)
+    def read_then_put(self, ops, slot, key, form=None):
+        """
+        With one snapshot, who writes to what has changed must fail; FOR
+        UPDATE locks what it finds and finds the newest.
+        """
+        text = self.read(ops, slot, key, form)
+        if form is not None and text == "":
+            return              # nothing was locked
         n = self.number_to_use()
         op = ["a", now(), None, key, n]
         ops.append(op)
         self.statement("SELECT kv_put('%s', '%s'::text)" % (
             key, "%s,%d" % (text, n) if text else str(n)))
         op[2] = now()
+
+    def append_on_condition(self, ops, key):
+        """
+        If the list has changed since it was read nothing is written, but the
+        key is locked, so that a second attempt succeeds.
+        """
+        form = self.rng.choice(KEY_CONDITIONS)
+        for attempt in range(2):
+            text = self.read(ops, 0, key, KEY_ENTRY)
+            n = self.number_to_use()
+            what = {"k": key, "old": text, "version": self.version,
+                    "new": "%s,%d" % (text, n) if text else str(n)}
+            op = ["a", now(), None, key, n]
+            ops.append(op)
+            done = self.statement((form if text else KEY_IF_ABSENT) % what)
+            op[2] = now()
+            if done[0][0]:
+                return
+            op[0] = "u"         # must not be seen
+            if attempt > 0 or self.run_of.level != "rc":
+                self.run_of.unexpected["false, of a key that was locked or "
+                                       "seen in the snapshot: " + form] += 1
+                return
 
     def append_and_undo(self, ops, slot):
         key = self.run_of.lists.key_to_append(slot)
@@ -290,12 +340,17 @@ class Client(threading.Thread):
                                    2 * REGISTERS)
         is_key = which < REGISTERS
         name = ("r%d" if is_key else "h%d") % (which % REGISTERS)
-        if self.rng.random() < 0.5:
+        kind = self.rng.random()
+        if is_key and kind < 0.2:
+            op = ["i", "counter", None, now(), None, "unknown"]
+            sql = "SELECT kv_incr('counter')"
+        elif kind < 0.6:
             n = self.number_to_use()
             op = ["w", name, n, now(), None, "unknown"]
-            sql = ("SELECT kv_put('%s', '%d'::text)" if is_key else
-                   "UPDATE registers SET v = %d WHERE k = '%s'")
-            sql = sql % ((name, n) if is_key else (n, name))
+            sql = ("SELECT %s('%s', '%d'::text)"
+                   % ("kv_swap" if kind < 0.4 else "kv_put", name, n)
+                   if is_key else
+                   "UPDATE registers SET v = %d WHERE k = '%s'" % (n, name))
         else:
             op = ["r", name, None, now(), None, "unknown"]
             sql = ("SELECT kv_get('%s')::int" if is_key else
@@ -305,8 +360,13 @@ class Client(threading.Thread):
             rows = self.session.run(sql)
             op[4] = now()
             op[5] = "ok"
-            if op[0] == "r":
+            if op[0] != "w":
                 op[2] = rows[0][0]
+            elif "kv_swap" in sql:
+                # what it found; the lock came before, the write after
+                old = rows[0][0]
+                self.registers.append(["r", name, int(old) if old else None,
+                                       op[3], op[4], "ok"])
         except Failed as e:
             op[5] = "fail"
             self.failed(e)
@@ -442,6 +502,7 @@ class Run:
         differ = sorted(k for k in set(final) | set(other)
                         if final.get(k) != other.get(k))
         final.update(self.server.run("SELECT k, v FROM lists WHERE v <> ''"))
+        self.counter = self.server.value("SELECT kv_get('counter')::bigint")
         return final, differ
 
     def figures(self, took):
@@ -474,7 +535,7 @@ class Run:
         wanted = max(self.args.transactions, 100)
         good &= verdict(self.committed() >= wanted or self.args.plant,
                         "%s: %d transactions and more" % (name, wanted),
-                        self.figures(took))
+                        ["figure: " + line for line in self.figures(took)])
         good &= verdict(not self.unexpected, name + ": no other errors than "
                         "those of the level and of cancelling",
                         ["%d x %s" % (n, text) for text, n in
@@ -483,6 +544,7 @@ class Run:
                         "agree at the end", differ[:5])
         history = {
             "level": self.level, "seed": self.seed, "final": final,
+            "counter": self.counter,
             "transactions": [tx for c in self.clients for tx in c.txs],
             "registers": [op for c in self.clients for op in c.registers]}
         start = time.monotonic()

@@ -305,12 +305,14 @@ class Run:
             good &= verdict(
                 reads >= self.args.reads and writes > 100,
                 "torn reads: %d and more" % self.args.reads,
-                ["seed %s, %.1f s, %d reads in all, %d transactions wrote, "
-                 "%d kills" % (self.seed, took, reads, writes, self.kills)])
+                ["figure: torn reads: seed %s, %.1f s, %d reads in all, %d "
+                 "transactions wrote, %d kills" % (self.seed, took, reads,
+                                                   writes, self.kills)])
         for kind in dict.fromkeys(READERS):
             bad = self.bad_of(kind)
             n = sum(r.reads for r in self.readers if r.kind == kind)
-            lines = ["%d reads, %d torn" % (n, len(bad))] + bad[:3]
+            lines = ["figure: %s: %d reads, %d torn" % (kind, n, len(bad))
+                     ] + bad[:3]
             if not self.args.plant:
                 good &= verdict(not bad and n > 0, "torn reads: none in one "
                                 + kind, lines)

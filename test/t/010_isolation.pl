@@ -3,8 +3,8 @@
 # Random transactions over keys and rows at each isolation level, while
 # queries are cancelled and processes are killed, have a history that the
 # level allows; what one transaction wrote to a row and to a key is never
-# seen apart; and a server that ignores snapshots or conflicts would be found.
-# The work is done by the programs in test/history.
+# seen apart; and a server that ignores snapshots, conflicts or reads would be
+# found.  The work is done by the programs in test/history.
 #
 # KV_LONG=1 runs 100,000 transactions and 1,000,000 reads, KVLSM_SEED=n others
 # than those of the moment.
@@ -96,6 +96,7 @@ is( $node->safe_psql('postgres',
 program('torn', @server, qw(--plant ignore-snapshot --max-seconds 20));
 history('rr', qw(--plant ignore-snapshot --seconds 1.5));
 history('rr', qw(--plant ignore-conflicts --seconds 1));
+history('ser', qw(--plant ignore-reads --seconds 1));
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal (4|6|11)/,
 	'no PANIC');

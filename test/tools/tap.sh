@@ -50,6 +50,8 @@ count() {
 	failed=$((failed + f))
 	printf '%s - %s: %d passed, %d failed, %d s\n' \
 		"$([ "$f" -eq 0 ] && echo ok || echo 'not ok')" "$t" "$p" "$f" "$took"
+	# what a long form has to say for itself
+	[ "${KV_LONG:-0}" = 0 ] || sed -n 's/^# figure: /# /p' "$out/$t.log"
 	if [ "$f" -gt 0 ]; then
 		grep -E '^not ok|^#|SKIP' "$out/$t.log" | head -n 60
 		tail -n 15 "$out/$t.log"
