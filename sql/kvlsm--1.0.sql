@@ -213,6 +213,16 @@ COMMENT ON FUNCTION @extschema@.kv_expire(pg_catalog.text,
 		pg_catalog.interval, pg_catalog.regclass) IS
 	'lets a key expire after ttl from now (NULL: never); false if there is none';
 
+CREATE FUNCTION @extschema@.kv_delete_range(start_key pg_catalog.text,
+		end_key pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS pg_catalog.void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_delete_range';
+COMMENT ON FUNCTION @extschema@.kv_delete_range(pg_catalog.text,
+		pg_catalog.text, pg_catalog.regclass) IS
+	'removes the keys from start_key up to, not including, end_key at once; locks the store';
+
 CREATE FUNCTION @extschema@.kv_batch(ops pg_catalog.jsonb,
 		store pg_catalog.regclass DEFAULT NULL)
 	RETURNS pg_catalog.jsonb

@@ -211,8 +211,8 @@ typedef struct KvBatch
  *
  * KV_KIND_RANGE_DELETE: key and value are the bounds [key, value), both with a
  * store id, else KV_INVALID.  It hides what was written before this batch,
- * none of the batch itself, and may begin at a key of the batch.  Write sets
- * and ingested runs refuse it (KV_INVALID).
+ * none of the batch itself, and may begin at a key of the batch.  Ingested runs
+ * refuse it (KV_INVALID).
  */
 KvStatus kv_batch_add(KvEnv *env, KvBatch *batch, const KvEntry *entry,
 					  KvError *err) KV_MUST_CHECK;
@@ -356,6 +356,23 @@ void kv_write_set_free(KvWriteSet *ws);
  */
 KvStatus kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
 						  KvError *err) KV_MUST_CHECK;
+/*
+ * Hides all keys in [lower, upper), of one store, that were written before, in
+ * the set and in the store.  KV_INVALID, KV_TOO_LARGE, KV_NO_MEMORY.  Each
+ * lookup and scan of the set looks at all of them: for few.
+ */
+KvStatus kv_write_set_delete_range(KvWriteSet *ws, uint32_t stamp,
+								   KvSlice lower, KvSlice upper,
+								   KvError *err) KV_MUST_CHECK;
+/*
+ * Visits the live ones with stamp < limit, until fn returns true.  What
+ * kv_write_set_iter shows is newer: at a commit these go first, into the same
+ * batch or an earlier one.
+ */
+void kv_write_set_ranges(const KvWriteSet *ws, uint32_t limit, KvVersionFn fn,
+						 void *arg);
+/* newer than anything in the store, older than what the iterator shows */
+#define KV_OWN_RANGE_CSN (UINT64_MAX - 1)
 /* All writes so far with stamps >= from are dead for ever (ROLLBACK TO). */
 void kv_write_set_kill(KvWriteSet *ws, uint32_t from);
 /* As much as it all took, or would take, in memory. */

@@ -272,6 +272,13 @@ KvStatus kvlsm_apply(KvDb *db, XLogRecPtr from_lsn, XLogRecPtr end_lsn,
 void kvlsm_view_of_snapshot(KvReadView *view, Snapshot snapshot);
 /* Newest committed state, own transaction's logged batches included. */
 void kvlsm_view_latest(KvReadView *view);
+/* As kvlsm_view_latest; notes what the snapshot does not see of it. */
+typedef struct KvlsmConflicts
+{
+	Snapshot snapshot;
+	bool found;
+} KvlsmConflicts;
+void kvlsm_view_conflicts(KvReadView *view, KvlsmConflicts *conflicts);
 /* env callbacks */
 KvXactState kvlsm_xact_state(uint64 full_xid);
 void kvlsm_horizon(KvHorizon *horizon);
@@ -298,6 +305,11 @@ void kvlsm_buffer_write(const KvEntry *entry);
 /* The two kinds of it; expires_us 0: never.  key and value are copied. */
 void kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us);
 void kvlsm_write_delete(KvSlice key);
+/*
+ * All keys in [lower, upper), which are of one store: the caller has it locked
+ * against other writers.
+ */
+void kvlsm_write_delete_range(KvSlice lower, KvSlice upper);
 /*
  * What this transaction's commands before the snapshot's wrote, as stamps
  * below *limit; NULL if nothing.

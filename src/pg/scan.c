@@ -93,6 +93,16 @@ kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 	return true;
 }
 
+pg_noreturn static void error_changed(void);
+static void
+error_changed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update")));
+	pg_unreachable();
+}
+
 bool
 kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 {
@@ -116,9 +126,7 @@ kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 		return false;
 	kvlsm_check(status, &err);
 	if (snapshot != NULL && !kvlsm_xid_visible(last_value.xid, snapshot))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("could not serialize access due to concurrent "
-							   "update")));
+		error_changed();
 	take_last(found);
 	return is_live;
 }
@@ -142,6 +150,17 @@ close_scan(void *arg)
 	kv_scan_close(scan->scan);
 	scan->scan = NULL;
 	dlist_delete(&scan->node);
+}
+
+/* An open scan closes with the memory context, or the transaction. */
+static void
+attach_scan(KvlsmScan *scan, Snapshot snapshot)
+{
+	scan->snapshot = snapshot;
+	dlist_push_head(&open_scans, &scan->node);
+	scan->callback.func = close_scan;
+	scan->callback.arg = scan;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scan->callback);
 }
 
 KvlsmScan *
@@ -168,11 +187,7 @@ kvlsm_scan_open(KvSlice lower, KvSlice upper, bool reverse, Snapshot snapshot)
 		scan->scan = NULL;
 		kvlsm_ereport(status, &err);
 	}
-	scan->snapshot = snapshot;
-	dlist_push_head(&open_scans, &scan->node);
-	scan->callback.func = close_scan;
-	scan->callback.arg = scan;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scan->callback);
+	attach_scan(scan, snapshot);
 	return scan;
 }
 
@@ -214,6 +229,28 @@ kvlsm_close_all_scans(void)
 	while (!dlist_is_empty(&open_scans))
 		close_scan(dlist_container(KvlsmScan, node,
 								   dlist_head_node(&open_scans)));
+}
+
+void
+kvlsm_check_range(KvSlice lower, KvSlice upper, Snapshot snapshot)
+{
+	KvlsmConflicts conflicts = {snapshot, false};
+	KvlsmScan *scan = palloc0(sizeof(KvlsmScan));
+	KvReadView view;
+	KvEntry entry;
+	KvError err;
+
+	kv_error_clear(&err);
+	kvlsm_view_conflicts(&view, &conflicts);
+	kvlsm_check(kv_scan_open(kvlsm_db(false), &view, lower, upper, false, NULL,
+							 &scan->scan, &err),
+				&err);
+	attach_scan(scan, snapshot);
+	while (kvlsm_scan_next(scan, &entry) && !conflicts.found)
+		CHECK_FOR_INTERRUPTS();
+	close_scan(scan);
+	if (conflicts.found)
+		error_changed();
 }
 
 KvSlice

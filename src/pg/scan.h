@@ -49,6 +49,12 @@ void kvlsm_scan_rewind(KvlsmScan *scan);
 void kvlsm_scan_close(KvlsmScan *scan);
 void kvlsm_close_all_scans(void); /* at the end of a transaction; never fails */
 
+/*
+ * 40001 if a key in the interval has a newest version that the snapshot does
+ * not see.  Reads the interval; the caller keeps other writers out.
+ */
+void kvlsm_check_range(KvSlice lower, KvSlice upper, Snapshot snapshot);
+
 /* The first key after all that start with prefix; empty: there is none. */
 KvSlice kvlsm_prefix_end(KvSlice prefix, char *buf);
 /* All of a store.  buf: KV_STORE_PREFIX bytes each. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * sql_range.c - kv_range and kv_range_json: keys and values in key order;
- * kv_count and kv_count_estimate: how many.
+ * kv_count and kv_count_estimate: how many; kv_delete_range: none any more.
  *
  * All bounds are intersected to one interval of bytes before the scan is
  * opened.  PostgreSQL runs a function in FROM to its end whatever LIMIT
@@ -9,6 +9,7 @@
  */
 #include "kvlsm.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -25,6 +26,7 @@ PG_FUNCTION_INFO_V1(kvlsm_sql_range_json);
 PG_FUNCTION_INFO_V1(kvlsm_range_support);
 PG_FUNCTION_INFO_V1(kvlsm_sql_count);
 PG_FUNCTION_INFO_V1(kvlsm_sql_count_estimate);
+PG_FUNCTION_INFO_V1(kvlsm_sql_delete_range);
 
 /* the default of max_rows, also in kvlsm--1.0.sql */
 #define DEFAULT_ROWS 1000
@@ -268,6 +270,44 @@ kvlsm_sql_count_estimate(PG_FUNCTION_ARGS)
 									 interval.upper, &bytes, &entries, &err),
 				&err);
 	PG_RETURN_INT64((int64) entries);
+}
+
+/*
+ * kv_delete_range(start_key, end_key, store): one entry, however many keys.
+ * The store is locked at once against all other writers, who could otherwise
+ * put a key between this and the commit.
+ */
+Datum
+kvlsm_sql_delete_range(PG_FUNCTION_ARGS)
+{
+	KvlsmStore store;
+	KvSlice lower;
+	KvSlice upper;
+	int c;
+
+	if (PG_ARGISNULL(0) && PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("start_key and end_key must not be null"),
+						errhint("TRUNCATE empties a store.")));
+	if (PG_ARGISNULL(0))
+		kvlsm_error_null("start_key");
+	if (PG_ARGISNULL(1))
+		kvlsm_error_null("end_key");
+	kvlsm_open_store(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2),
+					 KVLSM_DELETE, &store);
+	lower = bound_argument(fcinfo, 0, store.id);
+	upper = bound_argument(fcinfo, 1, store.id);
+	c = kv_slice_compare(lower, upper);
+	if (c > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("start_key must not be greater than end_key")));
+	if (c == 0)
+		PG_RETURN_VOID();
+	kvlsm_lock_store(store.id, ShareRowExclusiveLock);
+	if (IsolationUsesXactSnapshot())
+		kvlsm_check_range(lower, upper, GetActiveSnapshot());
+	kvlsm_write_delete_range(lower, upper);
+	PG_RETURN_VOID();
 }
 
 /* Row estimates for the planner: max_rows, where it is a constant. */

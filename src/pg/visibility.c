@@ -217,6 +217,26 @@ kvlsm_view_latest(KvReadView *view)
 	view->now_us = kvlsm_read_clock();
 }
 
+static KvStatus
+visible_now_noting(void *arg, uint64_t xid, KvXactState state, bool *visible)
+{
+	KvlsmConflicts *conflicts = arg;
+	KvStatus status = visible_now(NULL, xid, state, visible);
+
+	if (status == KV_OK && *visible &&
+		!kvlsm_xid_visible(xid, conflicts->snapshot))
+		conflicts->found = true;
+	return status;
+}
+
+void
+kvlsm_view_conflicts(KvReadView *view, KvlsmConflicts *conflicts)
+{
+	kvlsm_view_latest(view);
+	view->visible = visible_now_noting;
+	view->arg = conflicts;
+}
+
 bool
 kvlsm_xid_visible(uint64 full_xid, Snapshot snapshot)
 {

@@ -24,9 +24,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* varints and lengths of an entry in a batch */
-#define ENTRY_OVERHEAD 64
-
 typedef struct Stretch
 {
 	uint32 stamp; /* of its first write */
@@ -84,13 +81,11 @@ stamp_now(void)
 	return (uint32) stamp;
 }
 
-void
-kvlsm_buffer_write(const KvEntry *entry)
+/* The stamp of a write now; opens the set, and clears the error. */
+static uint32
+begin_write(KvError *err)
 {
-	KvError err;
-	KvStatus status;
 	uint32 stamp;
-	size_t size = entry->key.len + entry->value.len + ENTRY_OVERHEAD;
 
 	if (unlikely(closed))
 		ereport(ERROR,
@@ -98,18 +93,35 @@ kvlsm_buffer_write(const KvEntry *entry)
 				 errmsg("cannot write to a kvlsm store any more: the commit "
 						"of this transaction has begun")));
 	stamp = stamp_now();
-	kv_error_clear(&err);
+	kv_error_clear(err);
 	if (write_set == NULL)
-	{
-		status = kv_write_set_open(kvlsm_env(),
-								   (size_t) kvlsm_write_set_memory * 1024,
-								   &write_set);
-		kvlsm_check(status, &err);
-	}
-	status = kv_write_set_add(write_set, stamp, entry, &err);
-	kvlsm_check(status, &err);
+		kvlsm_check(kv_write_set_open(kvlsm_env(),
+									  (size_t) kvlsm_write_set_memory * 1024,
+									  &write_set),
+					err);
+	return stamp;
+}
+
+void
+kvlsm_buffer_write(const KvEntry *entry)
+{
+	KvError err;
+	uint32 stamp = begin_write(&err);
+	size_t size = entry->key.len + entry->value.len + KVLSM_ENTRY_OVERHEAD;
+
+	kvlsm_check(kv_write_set_add(write_set, stamp, entry, &err), &err);
 	if (size > largest_write)
 		largest_write = size;
+}
+
+void
+kvlsm_write_delete_range(KvSlice lower, KvSlice upper)
+{
+	KvError err;
+	uint32 stamp = begin_write(&err);
+
+	kvlsm_check(kv_write_set_delete_range(write_set, stamp, lower, upper, &err),
+				&err);
 }
 
 void

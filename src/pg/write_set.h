@@ -9,6 +9,9 @@
 
 #include "kvlsm.h"
 
+/* varints and lengths of an entry in a batch */
+#define KVLSM_ENTRY_OVERHEAD 64
+
 /* NULL if this transaction has written nothing. */
 KvWriteSet *kvlsm_write_set(void);
 /* More than any entry of the set takes in a batch. */

@@ -208,6 +208,58 @@ write_batch(KvBatch *batch)
 	kv_batch_reset(batch);
 }
 
+static bool
+add_range(void *arg, const KvEntry *range)
+{
+	List **ranges = arg;
+	KvEntry *copy = palloc(sizeof(KvEntry));
+
+	*copy = *range;
+	*ranges = lappend(*ranges, copy);
+	return false;
+}
+
+static bool
+note_range(void *arg, const KvEntry *range)
+{
+	*(bool *) arg = true;
+	return true;
+}
+
+static bool
+has_ranges(KvWriteSet *set)
+{
+	bool any = false;
+
+	kv_write_set_ranges(set, PG_UINT32_MAX, note_range, &any);
+	return any;
+}
+
+/*
+ * The range deletes go first: they hide what was there before the
+ * transaction, and the writes that are left came after them.  Those that do
+ * not fill a batch stay in it.
+ */
+static void
+write_ranges(KvWriteSet *set, size_t max_bytes, KvError *err)
+{
+	KvBatch *batch = &commit_state.batch;
+	List *ranges = NIL;
+	ListCell *lc;
+
+	kv_batch_reset(batch);
+	kv_write_set_ranges(set, PG_UINT32_MAX, add_range, &ranges);
+	foreach (lc, ranges)
+	{
+		const KvEntry *range = lfirst(lc);
+		size_t room = range->key.len + range->value.len + KVLSM_ENTRY_OVERHEAD;
+
+		if (batch->count > 0 && batch->len + room > max_bytes)
+			write_batch(batch);
+		kvlsm_check(kv_batch_add(kvlsm_env(), batch, range, err), err);
+	}
+}
+
 /* All entries, in batches that fit. */
 static void
 write_batches(KvIter *iter, size_t max_bytes, KvError *err)
@@ -215,7 +267,8 @@ write_batches(KvIter *iter, size_t max_bytes, KvError *err)
 	KvBatch *batch = &commit_state.batch;
 	size_t room = kvlsm_largest_write();
 
-	kv_batch_reset(batch);
+	if (batch->count > 0 && batch->len + room > max_bytes)
+		write_batch(batch);
 	while (iter->valid)
 	{
 		kvlsm_check(kv_batch_add(kvlsm_env(), batch, &iter->entry, err), err);
@@ -317,7 +370,7 @@ commit_writes(void)
 		return;
 	iter = open_iter(set, &err);
 	kvlsm_check(iter->status, &err);
-	if (!iter->valid)
+	if (!iter->valid && !has_ranges(set))
 	{
 		close_iter();
 		return;
@@ -337,9 +390,15 @@ commit_writes(void)
 	}
 	iter->ops->first(iter);
 	max_batch = kv_max_batch_bytes(db);
+	write_ranges(set, max_batch, &err);
 	if (kv_write_set_bytes(set) > kv_ingest_threshold(db) ||
 		kvlsm_largest_write() > max_batch)
-		ingest_writes(iter, &err);
+	{
+		if (commit_state.batch.count > 0)
+			write_batch(&commit_state.batch);
+		if (iter->valid)
+			ingest_writes(iter, &err);
+	}
 	else
 		write_batches(iter, max_batch, &err);
 	close_iter();
@@ -415,7 +474,7 @@ has_live_writes(void)
 		return false;
 	iter = open_iter(set, &err);
 	kvlsm_check(iter->status, &err);
-	live = iter->valid;
+	live = iter->valid || has_ranges(set);
 	close_iter();
 	return live;
 }

@@ -6,7 +6,8 @@
 
 #include "harness.h"
 
-#define ITERATORS 3
+#define ITERATORS  3
+#define MAX_RANGES 24
 
 /* Every write ever made, in order. */
 typedef struct Write
@@ -20,12 +21,23 @@ typedef struct Write
 	bool dead;
 } Write;
 
+typedef struct Range
+{
+	char lower[32], upper[32];
+	size_t lower_len, upper_len;
+	uint32_t stamp;
+	size_t after; /* writes before it are hidden */
+	bool dead;
+} Range;
+
 typedef struct Model
 {
 	const WriteSetPlan *plan;
 	KvWriteSet *ws;
 	Write *w;
 	size_t n, room;
+	Range range[MAX_RANGES];
+	int ranges;
 	char *value; /* the largest one */
 	bool broken; /* the operation at hand may fail */
 	KvIter *it[ITERATORS];
@@ -39,7 +51,25 @@ write_key(const Write *w)
 	return kv_slice(w->key, w->key_len);
 }
 
-/* the newest visible write of key; NULL: none */
+/* Does a visible range delete hide write i of key? */
+static bool
+is_covered(const Model *m, size_t i, KvSlice key, uint32_t limit)
+{
+	int r;
+
+	for (r = 0; r < m->ranges; r++)
+	{
+		const Range *g = &m->range[r];
+
+		if (!g->dead && g->stamp < limit && g->after > i &&
+			kv_slice_compare(kv_slice(g->lower, g->lower_len), key) <= 0 &&
+			kv_slice_compare(key, kv_slice(g->upper, g->upper_len)) < 0)
+			return true;
+	}
+	return false;
+}
+
+/* the newest visible write of key; NULL: none, or it is hidden */
 static const Write *
 model_get(const Model *m, KvSlice key, uint32_t limit)
 {
@@ -48,7 +78,7 @@ model_get(const Model *m, KvSlice key, uint32_t limit)
 	for (i = m->n; i-- > 0;)
 		if (!m->w[i].dead && m->w[i].stamp < limit &&
 			kv_slice_equal(write_key(&m->w[i]), key))
-			return &m->w[i];
+			return is_covered(m, i, key, limit) ? NULL : &m->w[i];
 	return NULL;
 }
 
@@ -67,7 +97,8 @@ model_near(const Model *m, KvSlice key, int way, uint32_t limit)
 		if (w->dead || w->stamp >= limit)
 			continue;
 		c = kv_slice_compare(write_key(w), key);
-		if (way < 0 ? c >= 0 : c < way)
+		if ((way < 0 ? c >= 0 : c < way) ||
+			is_covered(m, i, write_key(w), limit))
 			continue;
 		if (best == NULL ||
 			(kv_slice_compare(write_key(w), write_key(best)) < 0) == (way >= 0))
@@ -84,6 +115,9 @@ model_kill(Model *m, uint32_t from)
 	for (i = 0; i < m->n; i++)
 		if (m->w[i].stamp >= from)
 			m->w[i].dead = true;
+	for (i = 0; i < (size_t) m->ranges; i++)
+		if (m->range[i].stamp >= from)
+			m->range[i].dead = true;
 }
 
 static KvSlice
@@ -155,6 +189,33 @@ random_add(Model *m, uint32_t stamp)
 }
 
 static void
+random_delete_range(Model *m, uint32_t stamp)
+{
+	Range *g = &m->range[m->ranges];
+	KvStatus status;
+	KvError err;
+
+	if (m->ranges == MAX_RANGES)
+		return;
+	memset(g, 0, sizeof(*g));
+	g->lower_len = random_key(m, g->lower).len;
+	g->upper_len = random_key(m, g->upper).len;
+	if (kv_slice_compare(kv_slice(g->lower, g->lower_len),
+						 kv_slice(g->upper, g->upper_len)) >= 0)
+		return;
+	g->stamp = stamp;
+	g->after = m->n;
+	kv_error_clear(&err);
+	status = kv_write_set_delete_range(m->ws, stamp,
+									   kv_slice(g->lower, g->lower_len),
+									   kv_slice(g->upper, g->upper_len), &err);
+	if (status == KV_OK)
+		m->ranges++;
+	else
+		(void) may_fail(m, status, &err);
+}
+
+static void
 check_entry(const KvEntry *e, const Write *w)
 {
 	uint32_t number;
@@ -190,6 +251,12 @@ check_get(Model *m, uint32_t limit)
 	status = kv_write_set_get(m->ws, key, limit, &e, &err);
 	if (status != KV_OK && status != KV_NOT_FOUND && may_fail(m, status, &err))
 		return;
+	if (w == NULL && is_covered(m, 0, key, limit))
+	{
+		KV_CHECK_EQ(status, KV_OK);
+		KV_CHECK_EQ(e.kind, KV_KIND_DELETE);
+		return;
+	}
 	KV_CHECK_EQ(status == KV_OK, w != NULL);
 	if (status == KV_OK && w != NULL)
 		check_entry(&e, w);
@@ -323,6 +390,8 @@ random_op(Model *m, uint32_t *stamp)
 		model_kill(m, from);
 		*stamp += (uint32_t) kv_rand_below(2);
 	}
+	else if (what == 59 && kv_rand_below(4) == 0)
+		random_delete_range(m, *stamp);
 	else if (what < 75)
 		check_get(m, (uint32_t) kv_rand_below(*stamp + 2));
 	else

@@ -88,6 +88,11 @@ typedef struct KvIterOps
 	 */
 	KvIter *(*leaf)(KvIter *it, KvSlice bound, bool *inside);
 	void (*leaf_moved)(KvIter *it);
+	/*
+	 * NULL: none.  The range deletes of a transaction's own writes, which
+	 * stand outside the order; fn's true ends it.
+	 */
+	void (*range_deletes)(KvIter *it, KvVersionFn fn, void *arg);
 } KvIterOps;
 
 /*

@@ -40,12 +40,43 @@ keep_seen(KvScan *scan, uint32_t from, KvSource source)
 	return status;
 }
 
+typedef struct Own
+{
+	KvScan *scan;
+	bool no_memory;
+} Own;
+
+static bool
+add_own(void *arg, const KvEntry *e)
+{
+	Own *own = arg;
+
+	own->no_memory = !kv_range_list_add(own->scan->db->env, &own->scan->ranges,
+										e);
+	return own->no_memory;
+}
+
+/* Of the caller's own writes; they hide whatever is in the store. */
+static KvStatus
+collect_own(KvScan *scan, KvError *err)
+{
+	KvIter *overlay = scan->overlay;
+	Own own = {scan, false};
+
+	if (overlay == NULL || overlay->ops->range_deletes == NULL)
+		return KV_OK;
+	overlay->ops->range_deletes(overlay, add_own, &own);
+	if (own.no_memory)
+		return kv_fail(err, KV_NO_MEMORY, "out of memory for range deletes");
+	return KV_OK;
+}
+
 KvStatus
 kv_scan_collect_ranges(KvScan *scan, const KvVersion *v, KvError *err)
 {
 	KvDb *db = scan->db;
 	uint32_t i, from;
-	KvStatus status = KV_OK;
+	KvStatus status = collect_own(scan, err);
 
 	for (i = 0; i < v->n_mem && status == KV_OK; i++)
 	{

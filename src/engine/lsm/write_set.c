@@ -80,6 +80,7 @@ kv_write_set_free(KvWriteSet *ws)
 	env->ops->free(env, ws->run);
 	env->ops->free(env, ws->kill);
 	env->ops->free(env, ws->mem);
+	kv_range_list_free(env, &ws->ranges);
 	kv_buffer_free(env, &ws->found);
 	env->ops->free(env, ws);
 }
@@ -136,9 +137,8 @@ kv_set_shrink(KvWriteSet *ws)
 	ws->version++;
 }
 
-/* Room for a kill after the next write: a kill cannot fail. */
-static KvStatus
-make_kill_room(KvWriteSet *ws, KvError *err)
+KvStatus
+kv_set_make_kill_room(KvWriteSet *ws, KvError *err)
 {
 	size_t room = ws->kill_room ? 2 * ws->kill_room : 4;
 	void *p;
@@ -163,7 +163,7 @@ make_room(KvWriteSet *ws, size_t payload, KvError *err)
 {
 	/* twice: the entry may need a second batch */
 	size_t need = kv_mem_bound(1, payload) + kv_mem_bound(0, 0);
-	KvStatus status = make_kill_room(ws, err);
+	KvStatus status = kv_set_make_kill_room(ws, err);
 
 	if (status == KV_OK)
 		status = grow(ws, need, err);
@@ -231,7 +231,7 @@ kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
 
 	if (entry->kind == KV_KIND_RANGE_DELETE)
 		return kv_fail(err, KV_INVALID,
-					   "a transaction's writes hold no range deletes");
+					   "a range delete is no entry of a write set");
 	if (entry->key.len > KV_MAX_KEY || entry->value.len > KV_MAX_VALUE)
 		return kv_fail(err, KV_TOO_LARGE, "a key or value is too large");
 	status = make_room(ws, entry->key.len + entry->value.len, err);

@@ -3,7 +3,8 @@
  * write_set_internal.h - what the parts of a write set know of each other.
  *
  * write_set.c has the memtable, adding and killing, write_set_run.c the runs
- * in files, write_set_read.c gets and iterators.  The set's interface is in
+ * in files, write_set_range.c range deletes, write_set_read.c gets and
+ * iterators.  The set's interface is in
  * kv_engine.h.
  */
 #ifndef KV_WRITE_SET_INTERNAL_H
@@ -11,6 +12,7 @@
 
 #include "engine/base/check.h"
 #include "engine/kv_engine.h"
+#include "engine/lsm/range_deletes.h"
 #include "engine/mem/memtable.h"
 #include "engine/sst/sst.h"
 #include "engine/sst/sst_buffer.h"
@@ -69,13 +71,20 @@ struct KvWriteSet
 	uint64_t changes;
 	uint64_t all_kills;
 	uint64_t version;
-	KvBuffer found; /* the value of the last get, if it is in a file */
+	KvRangeList ranges; /* xid is the stamp plus one */
+	KvBuffer found;		/* the value of the last get, if it is in a file */
 };
 
 /* write_set.c */
 /* The memtable, which is empty, becomes small, if memory can be had for it. */
 void kv_set_shrink(KvWriteSet *ws);
+/* For a kill after the next write: a kill cannot fail. */
+KvStatus kv_set_make_kill_room(KvWriteSet *ws, KvError *err) KV_MUST_CHECK;
 bool kv_set_is_live(const KvWriteSet *ws, uint64_t csn, uint32_t stamp);
+
+/* write_set_range.c: does a range delete that is seen hide this version? */
+bool kv_set_is_covered(const KvWriteSet *ws, KvSlice key, uint64_t csn,
+					   uint32_t limit);
 
 /* In batches and in tables xid is the stamp plus one: 0 means untagged. */
 static inline uint32_t
@@ -90,7 +99,9 @@ kv_set_is_visible(const KvWriteSet *ws, const KvEntry *entry, uint32_t limit)
 {
 	uint32_t stamp = kv_set_stamp(entry);
 
-	return stamp < limit && kv_set_is_live(ws, entry->csn, stamp);
+	return stamp < limit && kv_set_is_live(ws, entry->csn, stamp) &&
+		   (ws->ranges.n == 0 ||
+			!kv_set_is_covered(ws, entry->key, entry->csn, limit));
 }
 
 /*

@@ -72,6 +72,12 @@ kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit, KvEntry *entry,
 	}
 	if (l.status == KV_NO_MEMORY)
 		return kv_fail(err, KV_NO_MEMORY, "no memory for a value");
+	if (l.status == KV_NOT_FOUND && kv_set_is_covered(ws, key, 0, limit))
+	{
+		memset(entry, 0, sizeof(*entry));
+		entry->kind = KV_KIND_DELETE;
+		l.status = KV_OK;
+	}
 	if (l.status != KV_OK)
 		return l.status;
 	entry->key = key;
@@ -503,6 +509,14 @@ set_close(KvIter *it)
 	env->ops->free(env, s);
 }
 
+static void
+set_range_deletes(KvIter *it, KvVersionFn fn, void *arg)
+{
+	SetIter *s = (SetIter *) it;
+
+	kv_write_set_ranges(s->ws, s->limit, fn, arg);
+}
+
 static const KvIterOps set_iter_ops = {
 	.seek = set_seek,
 	.seek_before = set_seek_before,
@@ -511,6 +525,7 @@ static const KvIterOps set_iter_ops = {
 	.next = set_next,
 	.prev = set_prev,
 	.close = set_close,
+	.range_deletes = set_range_deletes,
 };
 
 KvStatus
