@@ -311,8 +311,9 @@ class Run:
         for kind in dict.fromkeys(READERS):
             bad = self.bad_of(kind)
             n = sum(r.reads for r in self.readers if r.kind == kind)
-            lines = ["figure: %s: %d reads, %d torn" % (kind, n, len(bad))
-                     ] + bad[:3]
+            lines = ["figure: %s%s: %d reads, %d torn"
+                     % (kind, ", " + self.args.plant if self.args.plant
+                        else "", n, len(bad))] + bad[:3]
             if not self.args.plant:
                 good &= verdict(not bad and n > 0, "torn reads: none in one "
                                 + kind, lines)

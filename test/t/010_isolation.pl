@@ -93,10 +93,12 @@ is( $node->safe_psql('postgres',
 
 # ---- the same with mistakes on purpose must not pass
 
-program('torn', @server, qw(--plant ignore-snapshot --max-seconds 20));
-history('rr', qw(--plant ignore-snapshot --seconds 1.5));
-history('rr', qw(--plant ignore-conflicts --seconds 1));
-history('ser', qw(--plant ignore-reads --seconds 1));
+my @enough = qw(--seconds 1 --transactions 1000 --max-seconds 30);
+
+program('torn', @server, qw(--plant ignore-snapshot --max-seconds 30));
+history('rr', qw(--plant ignore-snapshot), @enough);
+history('rr', qw(--plant ignore-conflicts), @enough);
+history('ser', qw(--plant ignore-reads), @enough);
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal (4|6|11)/,
 	'no PANIC');
