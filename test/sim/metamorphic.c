@@ -52,6 +52,8 @@ configure(World *w, const OptionSet *o)
 {
 	KvConfig *c = &w->config;
 
+	/* files of 2 KB while compaction is paused are many */
+	c->max_files = 4096;
 	c->memtable_bytes = o->memtable;
 	c->memtables = o->memtables;
 	c->cache_bytes = o->cache;
