@@ -141,17 +141,18 @@ is(left_behind(), '', 'still nothing is left behind');
 
 # ---- cancel and kill -9 in the middle
 
-# Lets a session write without end; what does it then, its standard error.
+# Lets a session write without end, does something to it; its standard error.
 sub interrupt
 {
 	my ($how) = @_;
-	my ($in, $err) = ("BEGIN; @{[puts(100_000_000)]};", '');
+	my $err = '';
 	my $h = IPC::Run::start(
 		[
 			'psql', '-XqAt', '-d',
-			$node->connstr('postgres') . ' application_name=victim'
+			$node->connstr('postgres') . ' application_name=victim',
+			'-c', puts(100_000_000)
 		],
-		'<', \$in, '>', '/dev/null', '2>', \$err);
+		'>', '/dev/null', '2>', \$err);
 
 	kv_wait('files of the session', sub {
 		sql('SELECT count(*) > 10 FROM pg_ls_tmpdir()') eq 't' });
