@@ -4,6 +4,8 @@
  *
  * kvlsm_stop_set('name', 'wait')  processes that pass it wait until cleared
  * kvlsm_stop_set('name', 'kill')  the first that passes it dies by SIGKILL
+ * kvlsm_stop_set('name', 'cancel') the first that passes it is sent what a
+ *                                 cancel request sends
  * kvlsm_stop_set('name', 'bug')   kvlsm_planted('name') is true: a mistake on
  *                                 purpose, which a test has to find
  * kvlsm_stop_set('name', NULL)    cleared
@@ -26,13 +28,13 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 
-#define STOPS	   16
+#define STOPS	   64
 #define NAME_BYTES 48
 
 typedef struct Stop
 {
 	char name[NAME_BYTES]; /* "": unused */
-	bool wait, kill, bug;
+	bool wait, kill, cancel, bug;
 	uint32 hits;
 } Stop;
 
@@ -77,18 +79,20 @@ find_locked(const char *name)
 }
 
 static void
-look_up(const char *name, bool hit, bool *wait, bool *kill_me)
+look_up(const char *name, bool hit, bool *wait, int *send)
 {
 	Stop *stop;
 
 	SpinLockAcquire(&stop_table->mutex);
 	stop = find_locked(name);
 	*wait = stop != NULL && stop->wait;
-	*kill_me = stop != NULL && stop->kill;
+	*send = 0;
+	if (stop != NULL && hit)
+		*send = stop->kill ? SIGKILL : stop->cancel ? SIGINT : 0;
 	if (stop != NULL && hit)
 	{
 		stop->hits++;
-		stop->kill = false;
+		stop->kill = stop->cancel = false;
 	}
 	SpinLockRelease(&stop_table->mutex);
 }
@@ -96,17 +100,18 @@ look_up(const char *name, bool hit, bool *wait, bool *kill_me)
 void
 kvlsm_stop(const char *name)
 {
-	bool wait, kill_me;
+	bool wait;
+	int send;
 
 	if (stop_table == NULL || pg_atomic_read_u32(&stop_table->used) == 0)
 		return;
-	look_up(name, true, &wait, &kill_me);
-	if (kill_me)
-		kill(MyProcPid, SIGKILL);
+	look_up(name, true, &wait, &send);
+	if (send != 0)
+		kill(MyProcPid, send);
 	while (wait && PostmasterIsAlive())
 	{
 		usleep(10000);
-		look_up(name, false, &wait, &kill_me);
+		look_up(name, false, &wait, &send);
 	}
 }
 
@@ -151,6 +156,7 @@ kvlsm_sql_stop_set(PG_FUNCTION_ARGS)
 		strlcpy(stop->name, name, NAME_BYTES);
 		stop->wait = action != NULL && strcmp(action, "wait") == 0;
 		stop->kill = action != NULL && strcmp(action, "kill") == 0;
+		stop->cancel = action != NULL && strcmp(action, "cancel") == 0;
 		stop->bug = action != NULL && strcmp(action, "bug") == 0;
 		if (action != NULL)
 			stop->hits = 0;

@@ -352,7 +352,6 @@ recover(KvlsmInfo *report, KvError *err)
 	status = kvlsm_apply(db, report->replay_start, end, &report->replayed, err);
 	if (status != KV_OK)
 		return status;
-	kvlsm_stop("recovery-applied");
 	status = kv_open_for_use(db, end, err);
 	if (status != KV_OK)
 		return status;

@@ -342,7 +342,9 @@ ingest_writes(KvIter *iter, KvError *err)
 	}
 	kvlsm_check(iter->status, err);
 	kvlsm_check(kv_ingest_finish(commit_state.ingest, err), err);
+	kvlsm_stop("commit-files-done");
 	log_files(commit_state.ingest, err);
+	kvlsm_stop("commit-files-logged");
 
 	payload = kv_ingest_payload(commit_state.ingest);
 	started = 0;
@@ -352,6 +354,7 @@ ingest_writes(KvIter *iter, KvError *err)
 		kvlsm_wait_for_room(&started);
 	kvlsm_check(status, err);
 	commit_state.ingest = NULL;
+	kvlsm_stop("commit-files-in");
 	kv_hold_lsn(commit_state.db, 0);
 	commit_state.holds_lsn = false;
 }
@@ -390,6 +393,7 @@ commit_writes(void)
 	}
 	iter->ops->first(iter);
 	max_batch = kv_max_batch_bytes(db);
+	kvlsm_stop("commit-locked");
 	write_ranges(set, max_batch, &err);
 	if (kv_write_set_bytes(set) > kv_ingest_threshold(db) ||
 		kvlsm_largest_write() > max_batch)
@@ -401,6 +405,7 @@ commit_writes(void)
 	}
 	else
 		write_batches(iter, max_batch, &err);
+	kvlsm_stop("commit-batch-in");
 	close_iter();
 	kvlsm_ssi_batch_is_in();
 }
@@ -448,6 +453,10 @@ end_writes(bool committed)
 	}
 	if (commit_state.db != NULL)
 	{
+		if (committed)
+			kvlsm_stop("commit-known");
+		else
+			kvlsm_stop("abort-known");
 		kv_note_xact(commit_state.db, commit_state.xid, committed);
 		commit_state.db = NULL;
 	}

@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 passed=0
 failed=0
-for check in layers names docs ledger scripts format-check; do
+for check in layers names docs ledger scripts stops format-check; do
 	case $check in
 		format-check) cmd="test/lint/format.sh format-check" ;;
 		*) cmd=test/lint/$check.sh ;;

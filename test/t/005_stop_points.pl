@@ -20,21 +20,17 @@ my $seed = $ENV{KVLSM_SEED} // time() * 1000 % 1_000_000_000;
 srand($seed);
 note("seed $seed");
 
-# who dies there
-my @stops = (
-	[ 'batch-logged', 'a backend' ],
-	[ 'wal_write', 'the engine worker' ],
-	[ 'wal-sync', 'the engine worker' ],
-	[ 'wal_sync', 'the engine worker' ],
-	[ 'wal_create', 'the engine worker' ],
-	[ 'flush-start', 'the engine worker' ],
-	[ 'table-linked', 'whoever writes a file' ],
-	[ 'manifest-append', 'the engine worker' ],
-	[ 'manifest_append', 'the engine worker' ],
-	[ 'manifest_synced', 'the engine worker' ],
-	[ 'compaction-done', 'the compaction worker' ],
-	[ 'compaction-logged', 'the engine worker' ],
-	[ 'current_switch', 'an engine worker that takes over' ]);
+# [ name, who passes it ]
+my @stops;
+for my $line (split /\n/, slurp_file("$FindBin::RealBin/stop_points.txt"))
+{
+	$line =~ s/#.*//;
+	push @stops, [ $1, $2 ] if $line =~ /^(\S+)\s+(\S+)/;
+}
+cmp_ok(scalar @stops, '>=', 20, 'the list of stop points was read');
+# what makes a backend pass them: many small transactions, or one that is large
+my $large = "SELECT count(kv_put('large' || i, repeat(md5(i::text), 8)))"
+  . ' FROM generate_series(1, 8000) i';
 
 my $node = kv_cluster('stops');
 my @models = ({}, {});
@@ -42,6 +38,7 @@ my @models = ({}, {});
 $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION stop_set(text, text) RETURNS void
 	AS '$libdir/kvlsm', 'kvlsm_sql_stop_set' LANGUAGE C;
+CREATE TABLE large (n int);
 SQL
 
 for my $stop (@stops)
@@ -53,7 +50,7 @@ for my $stop (@stops)
 	$node->safe_psql('postgres', "SELECT stop_set('$name', 'kill')");
 	my @writers =
 	  map { start_writer($node, "w$_-", $models[$_], 3000, 200) } 0, 1;
-	if ($name eq 'current_switch')
+	if ($who eq 'successor')
 	{
 		$node->psql('postgres',
 			'SELECT pg_terminate_backend(worker_pid) FROM kvlsm_status()');
@@ -62,6 +59,11 @@ for my $stop (@stops)
 	{
 		last if crashes() > $crashes;
 		$node->psql('postgres', 'SELECT kvlsm_flush(); SELECT kvlsm_compact()');
+		$node->psql('postgres', $large) if $name =~ /^commit-files/;
+		# rolled back in the middle of its commit
+		$node->psql('postgres',
+			"SELECT stop_set('commit-files-done', 'cancel'); $large")
+		  if $name eq 'abort-known';
 		usleep(20_000);
 	}
 	cmp_ok(crashes(), '>', $crashes, "$name: $who died there");
@@ -80,6 +82,42 @@ for my $stop (@stops)
 	is(join("\n", @wrong), '', "$name: nothing lost, nothing half");
 	last if @wrong;
 }
+# A cancel at each point of a backend: all of the transaction or nothing, its
+# rows and its keys alike, no lock and no file left, and the next one works.
+$node->safe_psql('postgres',
+	"SELECT kv_delete_range('large', 'largf'), kv_delete_range('small', 'smalm')");
+my %cancelled;
+for my $stop (grep { $_->[1] eq 'backend' } @stops)
+{
+	my $name = $stop->[0];
+
+	for my $what ([ 'small', 3 ], [ 'large', 8000 ])
+	{
+		my ($prefix, $n) = @$what;
+		my ($out, $err) = ('', '');
+
+		$node->safe_psql('postgres',
+			"TRUNCATE large; SELECT kv_delete_range('$prefix', '$prefix~');"
+			  . " SELECT stop_set('$name', 'cancel')");
+		$node->psql('postgres',
+			"BEGIN; INSERT INTO large VALUES ($n);"
+			  . " SELECT count(kv_put('$prefix' || i, repeat(md5(i::text), 8)))"
+			  . " FROM generate_series(1, $n) i; COMMIT",
+			stdout => \$out, stderr => \$err);
+		$cancelled{$name}++ if $err =~ /canceling statement due to user request/;
+		is($node->safe_psql('postgres',
+				"SELECT kv_count(prefix => '$prefix') = coalesce(max(n), 0),"
+				  . " (SELECT count(*) FROM pg_locks WHERE locktype = 'userlock')"
+				  . ' FROM large'),
+			't|0', "$name: cancelled with $n keys, all or nothing");
+	}
+	$node->safe_psql('postgres', "SELECT stop_set('$name', NULL)");
+}
+is(join(' ', sort keys %cancelled), 'commit-files-done commit-locked',
+	'where a cancel ends the transaction');
+is($node->safe_psql('postgres',
+		'SELECT file, problem FROM kvlsm_verify() WHERE problem IS NOT NULL'),
+	'', 'every file is whole');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal (4|6|11)/,
 	'no PANIC');
 $node->stop;

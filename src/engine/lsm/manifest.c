@@ -196,7 +196,7 @@ kv_manifest_create(KvEnv *env, const KvIdentity *identity,
 		status = write_current(m, identity, temp, err);
 	if (status == KV_OK)
 	{
-		ops->stop(env, "current_switch");
+		ops->stop(env, "current-switch");
 		switching = true;
 		status = ops->rename(env, temp, current, err);
 	}
@@ -239,7 +239,7 @@ kv_manifest_append(KvManifest *m, const KvEdit *edit, KvError *err)
 	/* nothing was written up to here: no reason to give the file up */
 	if (status != KV_OK)
 		return status;
-	ops->stop(m->env, "manifest_append");
+	ops->stop(m->env, "manifest-write");
 	kv_error_clear(&why);
 	status = ops->pwrite(m->env, m->file, m->buf.data, m->buf.len, m->length,
 						 &why);
@@ -256,7 +256,7 @@ kv_manifest_append(KvManifest *m, const KvEdit *edit, KvError *err)
 			return status;
 		return poison(m, status, &why, err);
 	}
-	ops->stop(m->env, "manifest_synced");
+	ops->stop(m->env, "manifest-synced");
 	return KV_OK;
 }
 

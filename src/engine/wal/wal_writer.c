@@ -139,7 +139,7 @@ kv_wal_create(KvEnv *env, const KvIdentity *identity, const KvWalStart *start,
 	kv_file_name(temp, KV_NAME_TEMP, start->segment_no);
 	kv_file_name(name, KV_NAME_WAL, start->segment_no);
 
-	ops->stop(env, "wal_create");
+	ops->stop(env, "wal-create");
 	status = write_temp(env, temp, header, prealloc, err);
 	if (status != KV_OK)
 		goto failed;
@@ -318,7 +318,7 @@ kv_wal_write(KvWalWriter *w, KvError *err)
 			return status;
 	}
 	make_file_room(w);
-	ops->stop(w->env, "wal_write");
+	ops->stop(w->env, "wal-write");
 	kv_error_clear(&why);
 	status = ops->pwrite(w->env, w->file, w->buf, w->len, w->length, &why);
 	if (status != KV_OK && !KV_BUG(wal_append_after_failure))
@@ -347,7 +347,7 @@ kv_wal_sync(KvWalWriter *w, KvError *err)
 	KV_ASSERT(w->synced <= w->length);
 	if (w->synced == w->length)
 		return KV_OK;
-	ops->stop(w->env, "wal_sync");
+	ops->stop(w->env, "wal-fsync");
 	kv_error_clear(&why);
 	status = KV_BUG(wal_no_sync) ? KV_OK : ops->sync(w->env, w->file, &why);
 	if (status != KV_OK && KV_BUG(wal_retry_sync))
