@@ -7,11 +7,14 @@
  * nothing refers to it but this process, so it is neither synced nor named.
  * What a kill has made dead stays out, and a run that is all dead is closed.
  *
- * Fifteen runs of a tier at most: the sixteenth makes one of the next tier of
- * them all.  So n spills leave 15 log16(n) runs, and an entry is written once
- * for each tier.  Runs are merged up to a size only, because a builder keeps
- * filter and index in memory until its end, 1.5 bytes an entry; the memtable,
- * which is empty at that time, is given back for it.
+ * Seven runs of a tier at most: the eighth makes one of the next tier of them
+ * all.  So n spills leave 7 log8(n) runs, and an entry is written once for
+ * each tier.  But a builder keeps filter and index in memory until its end,
+ * about 1.5 bytes an entry, so a merge that would need more than a tenth of
+ * the set's memory is not done; the memtable, which is empty at that time, is
+ * given back for it.  With 64 MB and rows of 116 bytes a merge takes 8 runs of
+ * 300,000, and 20 million rows end in 10 runs, whose indexes and filters take
+ * 1 MB as long as they are open, and an iterator over them another.
  *
  * Only neighbours in age are merged: the csns of a run stay between those of
  * its neighbours, and whoever looks for the newest version may stop at the
@@ -20,9 +23,10 @@
 #include "engine/lsm/merge_iter.h"
 #include "engine/lsm/write_set_internal.h"
 
-#define MERGE_RUNS	  16
-#define MERGE_BYTES	  ((uint64_t) 1 << 30)
-#define MERGE_ENTRIES ((uint64_t) 16 << 20)
+#define MERGE_RUNS	8
+#define MERGE_BYTES ((uint64_t) 1 << 30)
+/* at least, however little memory there may be */
+#define MERGE_ENTRIES ((uint64_t) 1 << 20)
 
 #define BLOCK_BYTES 8192
 
@@ -261,8 +265,11 @@ runs_to_merge(const KvWriteSet *ws)
 {
 	uint64_t size = 0;
 	uint64_t entries = 0;
+	uint64_t max_entries = ws->allowed_bytes / 16;
 	uint32_t n;
 
+	if (max_entries < MERGE_ENTRIES)
+		max_entries = MERGE_ENTRIES;
 	for (n = 0; n < ws->runs; n++)
 	{
 		const KvRun *run = ws->run[ws->runs - 1 - n];
@@ -272,9 +279,8 @@ runs_to_merge(const KvWriteSet *ws)
 		size += run->size;
 		entries += run->entries;
 	}
-	return n >= MERGE_RUNS && size <= MERGE_BYTES && entries <= MERGE_ENTRIES
-			   ? n
-			   : 0;
+	return n >= MERGE_RUNS && size <= MERGE_BYTES && entries <= max_entries ? n
+																			: 0;
 }
 
 static KvStatus
