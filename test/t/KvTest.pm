@@ -28,6 +28,7 @@ sub kv_cluster
 	my ($name, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	# conf: more settings; before_start: called with the node
 	$node->init(allows_streaming => 1, %params);
 	$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'kvlsm'
@@ -41,6 +42,7 @@ kvlsm.block_cache_size = 4MB
 kvlsm.wal_buffers = 1MB
 CONF
 	$node->append_conf('postgresql.conf', $params{conf}) if $params{conf};
+	$params{before_start}->($node) if $params{before_start};
 	$node->start;
 	kv_ready($node);
 	$node->safe_psql('postgres',
