@@ -351,6 +351,11 @@ KvStatus kv_write_set_open(KvEnv *env, size_t max_bytes,
 /* Closes the files: as good as at once. */
 void kv_write_set_free(KvWriteSet *ws);
 /*
+ * As new, for the next transaction: true.  False: it has grown, and is better
+ * freed.  No iterator over it may be open.
+ */
+bool kv_write_set_reset(KvWriteSet *ws);
+/*
  * May write files: KV_DISK_FULL, KV_IO_ERROR, KV_INTERRUPTED.  After a failure
  * the set is what it was before.
  */

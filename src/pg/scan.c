@@ -93,6 +93,82 @@ kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 	return true;
 }
 
+typedef struct Many
+{
+	MemoryContext context;
+	KvSlice *values;
+	const uint32 *index; /* of the keys that the engine is asked for */
+} Many;
+
+static bool
+keep_value(Many *many, uint32 i, KvSlice value)
+{
+	char *copy = MemoryContextAllocExtended(many->context, value.len + 1,
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+
+	if (copy == NULL)
+		return false;
+	memcpy(copy, value.data, value.len);
+	many->values[i] = kv_slice(copy, value.len);
+	return true;
+}
+
+/* inside the engine: does not raise */
+static KvStatus
+take_one(void *arg, uint32_t i, const KvEntry *entry)
+{
+	Many *many = arg;
+
+	return keep_value(many, many->index[i], entry->value) ? KV_OK
+														  : KV_NO_MEMORY;
+}
+
+void
+kvlsm_lookup_many(const KvSlice *keys, uint32 n, Snapshot snapshot,
+				  KvSlice *values)
+{
+	KvDb *db = kvlsm_db(false);
+	KvSlice *asked = palloc(n * sizeof(KvSlice));
+	uint32 *index = palloc(n * sizeof(uint32));
+	Many many = {CurrentMemoryContext, values, index};
+	KvWriteSet *own;
+	KvReadView view;
+	KvError err;
+	KvStatus status;
+	uint32 limit;
+	uint32 n_asked = 0;
+	uint32 i;
+
+	kvlsm_view_of_snapshot(&view, snapshot);
+	own = kvlsm_own_writes(snapshot, &limit);
+	kv_error_clear(&err);
+	for (i = 0; i < n; i++)
+	{
+		KvEntry entry;
+		KvlsmFound found;
+
+		values[i] = kv_slice(NULL, 0);
+		status = own == NULL
+					 ? KV_NOT_FOUND
+					 : kv_write_set_get(own, keys[i], limit, &entry, &err);
+		if (status == KV_NOT_FOUND)
+		{
+			asked[n_asked] = keys[i];
+			index[n_asked++] = i;
+			continue;
+		}
+		kvlsm_check(status, &err);
+		if (own_value(&entry, view.now_us, &found) &&
+			!keep_value(&many, i, found.value))
+			kvlsm_ereport(KV_NO_MEMORY, &err);
+	}
+	status = kv_multi_get(db, &view, asked, n_asked, take_one, &many, &err);
+	kvlsm_ssi_report(snapshot);
+	kvlsm_check(status, &err);
+	pfree(asked);
+	pfree(index);
+}
+
 pg_noreturn static void error_changed(void);
 static void
 error_changed(void)

@@ -23,6 +23,12 @@ typedef struct KvlsmFound
  */
 bool kvlsm_lookup(KvSlice key, Snapshot snapshot, KvlsmFound *found);
 /*
+ * kvlsm_lookup of many keys, several times as fast as one by one.  values[i]
+ * is palloced, or has no data: there is none.
+ */
+void kvlsm_lookup_many(const KvSlice *keys, uint32 n, Snapshot snapshot,
+					   KvSlice *values);
+/*
  * The newest value, by whatever command or transaction; the caller holds the
  * key's lock.  40001 if it was written by a transaction that the snapshot
  * does not see (NULL: not asked).

@@ -174,6 +174,53 @@ kvlsm_sql_put_many(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(n);
 }
 
+/* keys of kv_multi_get that are looked up together */
+#define KEYS_AT_ONCE 128
+
+/* Rows for n keys, of which the first is the from-th of the array. */
+static void
+multi_get_some(ReturnSetInfo *rsinfo, const KvlsmStore *store, Datum *keys,
+			   const bool *key_nulls, int n, int from)
+{
+	KvlsmBytes *bytes = palloc(n * sizeof(KvlsmBytes));
+	KvSlice *slices = palloc(n * sizeof(KvSlice));
+	KvSlice *found = palloc(n * sizeof(KvSlice));
+	uint32 asked = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (key_nulls[i])
+			continue;
+		kvlsm_make_key(&bytes[i], store->id, keys[i]);
+		slices[asked++] = bytes[i].slice;
+	}
+	if (store->id != 0)
+		kvlsm_lookup_many(slices, asked, GetActiveSnapshot(), found);
+	asked = 0;
+	for (i = 0; i < n; i++)
+	{
+		Datum values[3];
+		bool nulls[3] = {false, false, true};
+
+		values[0] = Int32GetDatum(from + i + 1);
+		values[1] = keys[i];
+		values[2] = (Datum) 0;
+		nulls[1] = key_nulls[i];
+		if (!key_nulls[i])
+		{
+			KvSlice value = found[asked++];
+
+			if (store->id != 0 && value.data != NULL)
+			{
+				values[2] = kvlsm_value_text(value);
+				nulls[2] = false;
+			}
+		}
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
 /* kv_multi_get(keys, store): a row for each key, in the order of the input */
 Datum
 kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
@@ -182,7 +229,7 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 	Datum *keys;
 	bool *key_nulls;
 	KvlsmStore store;
-	MemoryContext per_row;
+	MemoryContext some;
 	MemoryContext outer;
 	int n;
 	int i;
@@ -194,34 +241,17 @@ kvlsm_sql_multi_get(PG_FUNCTION_ARGS)
 	kvlsm_check_batch_items(n);
 	kvlsm_open_store(PG_ARGISNULL(1) ? InvalidOid : PG_GETARG_OID(1),
 					 KVLSM_READ, &store);
-	per_row = AllocSetContextCreate(CurrentMemoryContext, "kvlsm row",
-									ALLOCSET_DEFAULT_SIZES);
-	outer = MemoryContextSwitchTo(per_row);
-	for (i = 0; i < n; i++)
+	some = AllocSetContextCreate(CurrentMemoryContext, "kvlsm rows",
+								 ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(some);
+	for (i = 0; i < n; i += KEYS_AT_ONCE)
 	{
-		Datum values[3];
-		bool nulls[3] = {false, false, true};
-		KvlsmBytes key;
-		KvlsmFound found;
-
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(per_row);
-		values[0] = Int32GetDatum(i + 1);
-		values[1] = keys[i];
-		nulls[1] = key_nulls[i];
-		if (!key_nulls[i])
-		{
-			kvlsm_make_key(&key, store.id, keys[i]);
-			if (store.id != 0 &&
-				kvlsm_lookup(key.slice, GetActiveSnapshot(), &found))
-			{
-				values[2] = kvlsm_value_text(found.value);
-				nulls[2] = false;
-			}
-		}
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		MemoryContextReset(some);
+		multi_get_some(rsinfo, &store, keys + i, key_nulls + i,
+					   Min(n - i, KEYS_AT_ONCE), i);
 	}
 	MemoryContextSwitchTo(outer);
-	MemoryContextDelete(per_row);
+	MemoryContextDelete(some);
 	return (Datum) 0;
 }

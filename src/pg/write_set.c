@@ -32,6 +32,9 @@ typedef struct Stretch
 } Stretch;
 
 static KvWriteSet *write_set = NULL;
+/* of a transaction that has ended, empty, for the next one */
+static KvWriteSet *spare_set = NULL;
+static int spare_memory; /* kvlsm.write_set_memory when it was opened */
 static Stretch *stretches = NULL;
 static uint32 stretch_count = 0;
 static uint32 stretch_room = 0;
@@ -94,11 +97,20 @@ begin_write(KvError *err)
 						"of this transaction has begun")));
 	stamp = stamp_now();
 	kv_error_clear(err);
+	if (write_set == NULL && spare_set != NULL &&
+		spare_memory == kvlsm_write_set_memory)
+	{
+		write_set = spare_set;
+		spare_set = NULL;
+	}
 	if (write_set == NULL)
+	{
 		kvlsm_check(kv_write_set_open(kvlsm_env(),
 									  (size_t) kvlsm_write_set_memory * 1024,
 									  &write_set),
 					err);
+		spare_memory = kvlsm_write_set_memory;
+	}
 	return stamp;
 }
 
@@ -216,7 +228,14 @@ void
 kvlsm_free_write_set(void)
 {
 	if (write_set != NULL)
-		kv_write_set_free(write_set);
+	{
+		kv_write_set_free(spare_set);
+		spare_set = NULL;
+		if (kv_write_set_reset(write_set))
+			spare_set = write_set;
+		else
+			kv_write_set_free(write_set);
+	}
 	write_set = NULL;
 	stretch_count = 0;
 	next_stamp = 0;

@@ -85,6 +85,21 @@ kv_write_set_free(KvWriteSet *ws)
 	env->ops->free(env, ws);
 }
 
+bool
+kv_write_set_reset(KvWriteSet *ws)
+{
+	if (ws->bytes > FIRST_BYTES || ws->runs > 0 || ws->ranges.n > 0 ||
+		ws->found.cap > 0)
+		return false;
+	kv_mem_init(ws->mem, ws->bytes, ++ws->generation);
+	ws->csn = 0;
+	ws->batch = 0;
+	ws->kills = 0;
+	ws->kill_csn = 0;
+	ws->min_stamp = UINT32_MAX;
+	return true;
+}
+
 static size_t
 next_size(size_t bytes, size_t max_bytes)
 {
