@@ -370,12 +370,12 @@ KvStatus kv_write_set_delete_range(KvWriteSet *ws, uint32_t stamp,
 								   KvSlice lower, KvSlice upper,
 								   KvError *err) KV_MUST_CHECK;
 /*
- * Visits the live ones with stamp < limit, until fn returns true.  What
- * kv_write_set_iter shows is newer: at a commit these go first, into the same
- * batch or an earlier one.
+ * The next live one with stamp < limit, from *at on, which begins with 0;
+ * false: no more.  What kv_write_set_iter shows is newer: at a commit these go
+ * first, into the same batch or an earlier one.
  */
-void kv_write_set_ranges(const KvWriteSet *ws, uint32_t limit, KvVersionFn fn,
-						 void *arg);
+bool kv_write_set_next_range(const KvWriteSet *ws, uint32_t limit,
+							 uint32_t *at, KvEntry *e);
 /* newer than anything in the store, older than what the iterator shows */
 #define KV_OWN_RANGE_CSN (UINT64_MAX - 1)
 /* All writes so far with stamps >= from are dead for ever (ROLLBACK TO). */

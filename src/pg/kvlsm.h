@@ -318,7 +318,7 @@ KvWriteSet *kvlsm_own_writes(Snapshot snapshot, uint32 *limit);
 
 /* ---- ssi.c: SERIALIZABLE; nothing at other levels */
 /* Before a store is read. */
-void kvlsm_ssi_read(Oid relid, Snapshot snapshot);
+void kvlsm_ssi_read(Oid relid);
 /* A version was met that the snapshot does not see; never raises. */
 void kvlsm_ssi_met(TransactionId xid);
 /* After each call of the engine that reads: 40001 if that was one too many. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * sql_kv.c - the SQL functions for one key: kv_put, kv_get, kv_delete,
- * kv_exists and their forms by type.
+ * kv_exists and their forms by type; kv_entry and kv_ttl, which show more of a
+ * key than its value.
  *
  * Writes are not STRICT, because a strict put would do nothing without a
  * word; reads are.  text and bytea are the same bytes to a key, so one C
@@ -10,7 +11,10 @@
 #include "kvlsm.h"
 
 #include "fmgr.h"
+#include "funcapi.h"
 #include "scan.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "value.h"
@@ -22,6 +26,8 @@ PG_FUNCTION_INFO_V1(kvlsm_sql_get);
 PG_FUNCTION_INFO_V1(kvlsm_sql_get_json);
 PG_FUNCTION_INFO_V1(kvlsm_sql_get_bytes);
 PG_FUNCTION_INFO_V1(kvlsm_sql_exists);
+PG_FUNCTION_INFO_V1(kvlsm_sql_entry);
+PG_FUNCTION_INFO_V1(kvlsm_sql_ttl);
 PG_FUNCTION_INFO_V1(kvlsm_sql_delete);
 
 /* kv_put(key, value, ttl, store) */
@@ -121,6 +127,44 @@ kvlsm_sql_exists(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	PG_RETURN_BOOL(get(fcinfo, &found));
+}
+
+/* kv_entry(key, store): one row, or none */
+Datum
+kvlsm_sql_entry(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char version[KVLSM_VERSION_CHARS + 1];
+	KvlsmFound found;
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!get(fcinfo, &found))
+		return (Datum) 0;
+	kvlsm_version_of(&found, version);
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = kvlsm_value_jsonb(found.value);
+	values[2] = CStringGetTextDatum(version);
+	values[3] = TimestampTzGetDatum(found.expires_us);
+	nulls[3] = found.expires_us == 0;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return (Datum) 0;
+}
+
+/* kv_ttl(key, store): what is left of it at the start of the transaction */
+Datum
+kvlsm_sql_ttl(PG_FUNCTION_ARGS)
+{
+	KvlsmFound found;
+	TimestampTz now;
+
+	if (!get(fcinfo, &found) || found.expires_us == 0)
+		PG_RETURN_NULL();
+	now = kvlsm_read_clock();
+	return DirectFunctionCall2(timestamp_mi,
+							   TimestampTzGetDatum(found.expires_us),
+							   TimestampTzGetDatum(now));
 }
 
 /*

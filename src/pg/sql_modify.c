@@ -56,12 +56,6 @@ ttl_argument(FunctionCallInfo fcinfo, int arg)
 	return PG_ARGISNULL(arg) ? 0 : kvlsm_expires_at(PG_GETARG_INTERVAL_P(arg));
 }
 
-static void
-put(const Target *t, KvSlice value, int64 expires_us)
-{
-	kvlsm_write_put(t->key.slice, value, expires_us);
-}
-
 /* kv_cas(key, expected, new_value, store) */
 Datum
 kvlsm_sql_cas(PG_FUNCTION_ARGS)
@@ -81,7 +75,7 @@ kvlsm_sql_cas(PG_FUNCTION_ARGS)
 	if (!removes)
 	{
 		kvlsm_make_value(&value, KVLSM_TAG_TEXT, PG_GETARG_DATUM(2));
-		put(&t, value.slice, 0);
+		kvlsm_write_put(t.key.slice, value.slice, 0);
 	}
 	else if (t.found)
 		kvlsm_write_delete(t.key.slice);
@@ -102,7 +96,7 @@ put_if_absent(FunctionCallInfo fcinfo, KvlsmTag tag)
 	if (t.found)
 		PG_RETURN_BOOL(false);
 	kvlsm_make_value(&value, tag, PG_GETARG_DATUM(1));
-	put(&t, value.slice, expires_us);
+	kvlsm_write_put(t.key.slice, value.slice, expires_us);
 	PG_RETURN_BOOL(true);
 }
 
@@ -133,7 +127,7 @@ kvlsm_sql_swap(PG_FUNCTION_ARGS)
 	if (t.found)
 		old = kvlsm_value_text(t.old.value);
 	kvlsm_make_value(&value, KVLSM_TAG_TEXT, PG_GETARG_DATUM(1));
-	put(&t, value.slice, expires_us);
+	kvlsm_write_put(t.key.slice, value.slice, expires_us);
 	if (!t.found)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(old);
@@ -167,7 +161,7 @@ kvlsm_sql_put_if_version(PG_FUNCTION_ARGS)
 	if (!has_version(&t, PG_GETARG_TEXT_PP(2)))
 		PG_RETURN_BOOL(false);
 	kvlsm_make_value(&value, KVLSM_TAG_JSONB, PG_GETARG_DATUM(1));
-	put(&t, value.slice, expires_us);
+	kvlsm_write_put(t.key.slice, value.slice, expires_us);
 	PG_RETURN_BOOL(true);
 }
 
@@ -208,7 +202,7 @@ kvlsm_sql_incr(PG_FUNCTION_ARGS)
 	}
 	sum = kvlsm_add(sum, PG_GETARG_INT64(1));
 	kvlsm_make_int8(&value, sum);
-	put(&t, value.slice, expires_us);
+	kvlsm_write_put(t.key.slice, value.slice, expires_us);
 	PG_RETURN_INT64(sum);
 }
 
@@ -226,6 +220,6 @@ kvlsm_sql_expire(PG_FUNCTION_ARGS)
 	/* it may lie in the write set, which moves when it grows */
 	copy = palloc(t.old.value.len);
 	memcpy(copy, t.old.value.data, t.old.value.len);
-	put(&t, kv_slice(copy, t.old.value.len), expires_us);
+	kvlsm_write_put(t.key.slice, kv_slice(copy, t.old.value.len), expires_us);
 	PG_RETURN_BOOL(true);
 }

@@ -224,39 +224,48 @@ push_field(JsonbParseState **state, const char *name)
 	pushJsonbValue(state, WJB_KEY, &key);
 }
 
+/* {"ok": ok, name: what follows */
+static void
+begin_answer(JsonbParseState **state, bool ok, const char *name)
+{
+	JsonbValue v;
+
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	push_field(state, "ok");
+	v.type = jbvBool;
+	v.val.boolean = ok;
+	pushJsonbValue(state, WJB_VALUE, &v);
+	push_field(state, name);
+}
+
+static Datum
+end_answer(JsonbParseState **state)
+{
+	JsonbValue *answer = pushJsonbValue(state, WJB_END_OBJECT, NULL);
+
+	return JsonbPGetDatum(JsonbValueToJsonb(answer));
+}
+
 static Datum
 failed_answer(int item)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue v;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_field(&state, "ok");
-	v.type = jbvBool;
-	v.val.boolean = false;
-	pushJsonbValue(&state, WJB_VALUE, &v);
-	push_field(&state, "failed");
+	begin_answer(&state, false, "failed");
 	v.type = jbvNumeric;
 	v.val.numeric = int64_to_numeric(item);
 	pushJsonbValue(&state, WJB_VALUE, &v);
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state,
-														   WJB_END_OBJECT,
-														   NULL)));
+	return end_answer(&state);
 }
 
 static Datum
 do_writes(const Op *ops, int n)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue v;
 	int i;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_field(&state, "ok");
-	v.type = jbvBool;
-	v.val.boolean = true;
-	pushJsonbValue(&state, WJB_VALUE, &v);
-	push_field(&state, "results");
+	begin_answer(&state, true, "results");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (i = 0; i < n; i++)
 	{
@@ -264,9 +273,7 @@ do_writes(const Op *ops, int n)
 		do_write(&ops[i], &state);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state,
-														   WJB_END_OBJECT,
-														   NULL)));
+	return end_answer(&state);
 }
 
 /* kv_batch(ops, store) */

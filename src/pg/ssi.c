@@ -44,14 +44,14 @@ static struct
 } written;
 
 void
-kvlsm_ssi_read(Oid relid, Snapshot snapshot)
+kvlsm_ssi_read(Oid relid)
 {
 	Relation rel;
 
 	if (!IsolationIsSerializable() || kvlsm_planted("ignore-reads"))
 		return;
 	rel = relation_open(relid, NoLock);
-	PredicateLockRelation(rel, snapshot);
+	PredicateLockRelation(rel, GetActiveSnapshot());
 	relation_close(rel, NoLock);
 	met.relid = relid;
 	met.on = true;

@@ -28,7 +28,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "write_set.h"
 
@@ -288,7 +287,7 @@ kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 	find_id(entry, access != KVLSM_READ);
 	store->id = entry->id;
 	if (access != KVLSM_PUT)
-		kvlsm_ssi_read(relid, GetActiveSnapshot());
+		kvlsm_ssi_read(relid);
 	if (access != KVLSM_READ)
 		kvlsm_ssi_write(relid);
 }
@@ -304,7 +303,7 @@ kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store)
 		check_may_read();
 	find_id(entry, for_write);
 	store->id = entry->id;
-	kvlsm_ssi_read(relid, GetActiveSnapshot());
+	kvlsm_ssi_read(relid);
 	if (for_write)
 		kvlsm_ssi_write(relid);
 }

@@ -209,30 +209,12 @@ write_batch(KvBatch *batch)
 }
 
 static bool
-add_range(void *arg, const KvEntry *range)
+has_ranges(const KvWriteSet *set)
 {
-	List **ranges = arg;
-	KvEntry *copy = palloc(sizeof(KvEntry));
+	uint32_t at = 0;
+	KvEntry range;
 
-	*copy = *range;
-	*ranges = lappend(*ranges, copy);
-	return false;
-}
-
-static bool
-note_range(void *arg, const KvEntry *range)
-{
-	*(bool *) arg = true;
-	return true;
-}
-
-static bool
-has_ranges(KvWriteSet *set)
-{
-	bool any = false;
-
-	kv_write_set_ranges(set, PG_UINT32_MAX, note_range, &any);
-	return any;
+	return kv_write_set_next_range(set, PG_UINT32_MAX, &at, &range);
 }
 
 /*
@@ -241,22 +223,20 @@ has_ranges(KvWriteSet *set)
  * not fill a batch stay in it.
  */
 static void
-write_ranges(KvWriteSet *set, size_t max_bytes, KvError *err)
+write_ranges(const KvWriteSet *set, size_t max_bytes, KvError *err)
 {
 	KvBatch *batch = &commit_state.batch;
-	List *ranges = NIL;
-	ListCell *lc;
+	uint32_t at = 0;
+	KvEntry range;
 
 	kv_batch_reset(batch);
-	kv_write_set_ranges(set, PG_UINT32_MAX, add_range, &ranges);
-	foreach (lc, ranges)
+	while (kv_write_set_next_range(set, PG_UINT32_MAX, &at, &range))
 	{
-		const KvEntry *range = lfirst(lc);
-		size_t room = range->key.len + range->value.len + KVLSM_ENTRY_OVERHEAD;
+		size_t room = range.key.len + range.value.len + KVLSM_ENTRY_OVERHEAD;
 
 		if (batch->count > 0 && batch->len + room > max_bytes)
 			write_batch(batch);
-		kvlsm_check(kv_batch_add(kvlsm_env(), batch, range, err), err);
+		kvlsm_check(kv_batch_add(kvlsm_env(), batch, &range, err), err);
 	}
 }
 

@@ -261,3 +261,20 @@ test_count(TestDb *t, bool reverse)
 	kv_scan_close(scan);
 	return n;
 }
+
+static bool
+report(void *arg, const char *file, const char *problem)
+{
+	(void) arg;
+	if (problem != NULL)
+		kv_test_fail(__FILE__, __LINE__, "%s: %s", file, problem);
+	return true;
+}
+
+void
+test_verify(KvDb *db)
+{
+	KvError err;
+
+	KV_CHECK_OK(kv_verify(db, report, NULL, &err), &err);
+}

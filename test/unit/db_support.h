@@ -51,4 +51,7 @@ void test_compact(TestDb *t);
 /* Number of live keys; checks their order. */
 uint64_t test_count(TestDb *t, bool reverse);
 
+/* kv_verify; each problem that it reports is a failure. */
+void test_verify(KvDb *db);
+
 #endif /* DB_SUPPORT_H */

@@ -672,19 +672,8 @@ lsm_live_rows(LsmModel *m)
 	return n;
 }
 
-static bool
-report(void *arg, const char *file, const char *problem)
-{
-	(void) arg;
-	if (problem != NULL)
-		kv_test_fail(__FILE__, __LINE__, "%s: %s", file, problem);
-	return true;
-}
-
 void
 lsm_verify(LsmModel *m)
 {
-	KvError err;
-
-	KV_CHECK_OK(kv_verify(m->t.db, report, NULL, &err), &err);
+	test_verify(m->t.db);
 }

@@ -72,23 +72,6 @@ start(TestDb *t)
 	KV_REQUIRE_OK(test_db_open(t, &err), &err);
 }
 
-static bool
-report(void *arg, const char *file, const char *problem)
-{
-	(void) arg;
-	if (problem != NULL)
-		kv_test_fail(__FILE__, __LINE__, "%s: %s", file, problem);
-	return true;
-}
-
-static void
-no_problems(TestDb *t)
-{
-	KvError err;
-
-	KV_CHECK_OK(kv_verify(t->db, report, NULL, &err), &err);
-}
-
 /* Rows of keys 0 .. n - 1 but for [from, to), in every way. */
 static void
 check_hole(TestDb *t, int n, int from, int to)
@@ -130,7 +113,7 @@ KV_TEST(hides_what_is_older)
 	KV_CHECK(is_there(&t, 30) && !is_there(&t, 29) && !is_there(&t, 31));
 	KV_CHECK_EQ(test_count(&t, false), 81);
 	KV_CHECK_EQ(test_count(&t, true), 81);
-	no_problems(&t);
+	test_verify(t.db);
 	test_db_free(&t);
 }
 
@@ -195,7 +178,7 @@ KV_TEST(snapshots_keep_what_they_see)
 		n++;
 	KV_CHECK_EQ(n, 600);
 	kv_scan_close(scan);
-	no_problems(&t);
+	test_verify(t.db);
 	/* nobody looks any more */
 	t.penv->horizon.csn = UINT64_MAX;
 	(void) kv_request_compact(t.db);
@@ -279,7 +262,7 @@ KV_TEST(survives_restarts)
 	delete_range(&t, "k00040", "k00060");
 	test_flush(&t);
 	check_hole(&t, 200, 40, 150);
-	no_problems(&t);
+	test_verify(t.db);
 	test_db_close(&t);
 	KV_REQUIRE_OK(test_db_open(&t, &err), &err);
 	check_hole(&t, 200, 40, 150);
@@ -288,7 +271,7 @@ KV_TEST(survives_restarts)
 	test_compact(&t);
 	check_hole(&t, 200, 40, 150);
 	KV_CHECK_EQ(tombstones(&t), 0);
-	no_problems(&t);
+	test_verify(t.db);
 	test_db_free(&t);
 }
 
@@ -323,7 +306,7 @@ KV_TEST(is_clipped_to_outputs)
 		KV_CHECK(is_there(&t, i) == (i % 2 == 0));
 	KV_CHECK_EQ(test_count(&t, false), 500);
 	KV_CHECK_EQ(test_count(&t, true), 500);
-	no_problems(&t);
+	test_verify(t.db);
 	test_db_free(&t);
 }
 
@@ -363,7 +346,7 @@ KV_TEST(long_bounds)
 			test_work(&t);
 			test_compact(&t);
 		}
-		no_problems(&t);
+		test_verify(t.db);
 	}
 	KV_CHECK_EQ(tombstones(&t), 0);
 	test_db_free(&t);
@@ -466,7 +449,7 @@ KV_TEST(many_in_one_table)
 		wrong += is_there(&t, i) == (gone && i != 1503);
 	}
 	KV_CHECK_EQ(wrong, 0);
-	no_problems(&t);
+	test_verify(t.db);
 	test_db_free(&t);
 }
 

@@ -188,15 +188,6 @@ check(Store *s)
 		}
 }
 
-static bool
-report(void *arg, const char *file, const char *problem)
-{
-	(void) arg;
-	if (problem != NULL)
-		kv_test_fail(__FILE__, __LINE__, "%s: %s", file, problem);
-	return true;
-}
-
 static void
 one_step(Store *s)
 {
@@ -265,12 +256,12 @@ KV_TEST(a_store_beside_a_sorted_array)
 		for (step = 0; step < 500 && kv_test_failures() == 0; step++)
 			one_step(&s);
 		check(&s);
-		KV_CHECK_OK(kv_verify(s.t.db, report, NULL, &err), &err);
+		test_verify(s.t.db);
 		memset(s.snapshots, 0, sizeof(s.snapshots));
 		set_horizon(&s);
 		test_compact(&s.t);
 		check(&s);
-		KV_CHECK_OK(kv_verify(s.t.db, report, NULL, &err), &err);
+		test_verify(s.t.db);
 		test_db_free(&s.t);
 	}
 }

@@ -68,21 +68,18 @@ kv_set_is_covered(const KvWriteSet *ws, KvSlice key, uint64_t csn,
 	return false;
 }
 
-void
-kv_write_set_ranges(const KvWriteSet *ws, uint32_t limit, KvVersionFn fn,
-					void *arg)
+bool
+kv_write_set_next_range(const KvWriteSet *ws, uint32_t limit, uint32_t *at,
+						KvEntry *e)
 {
-	uint32_t i;
-
-	for (i = 0; i < ws->ranges.n; i++)
+	while (*at < ws->ranges.n)
 	{
-		KvEntry e = ws->ranges.items[i];
-
-		if (!is_seen(ws, &e, limit))
+		*e = ws->ranges.items[(*at)++];
+		if (!is_seen(ws, e, limit))
 			continue;
-		e.csn = KV_OWN_RANGE_CSN;
-		e.xid = 0;
-		if (fn(arg, &e))
-			return;
+		e->csn = KV_OWN_RANGE_CSN;
+		e->xid = 0;
+		return true;
 	}
+	return false;
 }

@@ -514,7 +514,12 @@ set_range_deletes(KvIter *it, KvVersionFn fn, void *arg)
 {
 	SetIter *s = (SetIter *) it;
 
-	kv_write_set_ranges(s->ws, s->limit, fn, arg);
+	uint32_t at = 0;
+	KvEntry e;
+
+	while (kv_write_set_next_range(s->ws, s->limit, &at, &e))
+		if (fn(arg, &e))
+			return;
 }
 
 static const KvIterOps set_iter_ops = {

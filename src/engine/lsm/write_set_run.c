@@ -217,6 +217,21 @@ kv_set_runs_iter(KvWriteSet *ws, uint32_t first, uint32_t n, KvIter **it,
 	return status;
 }
 
+/* What is live of the iterator, which is closed, as a run; NULL: nothing is. */
+static KvStatus
+write_run(KvWriteSet *ws, KvIter *it, KvRun **run, KvError *err)
+{
+	RunOut out = {0};
+	KvStatus status = put_live(ws, &out, it, err);
+
+	it->ops->close(it);
+	if (status == KV_OK)
+		status = finish(ws, &out, run, err);
+	if (status != KV_OK)
+		abandon(ws, &out);
+	return status;
+}
+
 /* ---- merging ---- */
 
 /* The youngest n runs become one, or none if all in them is dead. */
@@ -226,7 +241,6 @@ merge(KvWriteSet *ws, uint32_t n, KvError *err)
 	uint32_t first = ws->runs - n;
 	uint32_t tier = ws->run[first]->tier;
 	uint64_t bytes = 0;
-	RunOut out = {0};
 	KvRun *run = NULL;
 	KvIter *it;
 	uint32_t i;
@@ -234,15 +248,9 @@ merge(KvWriteSet *ws, uint32_t n, KvError *err)
 
 	if (status != KV_OK)
 		return status;
-	status = put_live(ws, &out, it, err);
-	it->ops->close(it);
-	if (status == KV_OK)
-		status = finish(ws, &out, &run, err);
+	status = write_run(ws, it, &run, err);
 	if (status != KV_OK)
-	{
-		abandon(ws, &out);
 		return status;
-	}
 	for (i = first; i < ws->runs; i++)
 	{
 		bytes += ws->run[i]->bytes;
@@ -302,7 +310,6 @@ merge_due(KvWriteSet *ws, KvError *err)
 KvStatus
 kv_set_spill(KvWriteSet *ws, KvError *err)
 {
-	RunOut out = {0};
 	KvRun *run = NULL;
 	KvIter *it;
 	KvStatus status = reserve_run(ws, err);
@@ -312,15 +319,9 @@ kv_set_spill(KvWriteSet *ws, KvError *err)
 	status = kv_mem_iter(ws->env, ws->mem, ws->generation, &it);
 	if (status != KV_OK)
 		return kv_fail(err, status, "out of memory to spill");
-	status = put_live(ws, &out, it, err);
-	it->ops->close(it);
-	if (status == KV_OK)
-		status = finish(ws, &out, &run, err);
+	status = write_run(ws, it, &run, err);
 	if (status != KV_OK)
-	{
-		abandon(ws, &out);
 		return status;
-	}
 	if (run != NULL)
 	{
 		run->bytes = kv_mem_used(ws->mem);
