@@ -75,6 +75,8 @@ typedef enum KvFileState
 typedef struct KvFileSlot
 {
 	_Atomic uint32_t state;
+	/* meta.file_no while LIVE, else 0: for who holds no version and no lock */
+	_Atomic uint64_t live_no;
 	bool compacting;	  /* a job's input, or a run that the worker removes */
 	bool in_manifest;	  /* an edit that adds it is durable; the worker's */
 	uint64_t obsolete_at; /* version number; 0 while live */

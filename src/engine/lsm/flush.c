@@ -244,8 +244,11 @@ kv_flush_mem(KvDb *db, uint32_t slot, const KvVersionMem *next, KvError *err)
 	KvStatus st;
 
 	KV_ASSERT(slot < s->config.memtables);
-	KV_ASSERT(slot != s->under_log_lock.active);
+	/* in recovery, where next is NULL, nobody else writes */
 	KV_ASSERT(next == NULL || next->slot != slot);
+	KV_ASSERT(next == NULL ||
+			  atomic_load_explicit(&m->state, memory_order_acquire) ==
+				  KV_MEM_IMMUTABLE);
 	f.db = db;
 	env->ops->horizon(env, &f.horizon);
 	/* the states were read in kv_settle, before this */

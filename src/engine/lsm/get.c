@@ -233,7 +233,8 @@ kv_get_copy_value(void *arg, const KvEntry *e)
 		value->data = p;
 		value->cap = cap;
 	}
-	memcpy(value->data, e->value.data, e->value.len);
+	/* a memtable may be taken into use anew meanwhile: judged afterwards */
+	kv_mem_copy_bytes(value->data, e->value.data, e->value.len);
 	value->len = e->value.len;
 	value->csn = e->csn;
 	value->xid = e->xid;

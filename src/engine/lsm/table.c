@@ -88,13 +88,10 @@ kv_table_sweep(KvDb *db)
 	for (i = 0; i < db->shared->config.max_files; i++)
 	{
 		KvOpenTable *t = &db->tables[i];
-		const KvFileSlot *f = kv_file_at(db, i);
 
-		if (t->file_no == 0)
-			continue;
-		if (atomic_load_explicit(&f->state, memory_order_relaxed) ==
-				KV_FILE_LIVE &&
-			f->meta.file_no == t->file_no)
+		if (t->file_no == 0 ||
+			atomic_load_explicit(&kv_file_at(db, i)->live_no,
+								 memory_order_relaxed) == t->file_no)
 			continue;
 		kv_sst_close(t->sst);
 		t->file_no = 0;

@@ -234,9 +234,14 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 	fill_mem(old, v, change);
 	fill_files(db, old, v, change);
 	for (i = 0; i < change->n_adds; i++)
+	{
+		KvFileSlot *f = kv_file_at(db, change->adds[i]);
+
+		atomic_store_explicit(&f->live_no, f->meta.file_no,
+							  memory_order_relaxed);
 		/* release: pairs with the acquire in number_is_elsewhere */
-		atomic_store_explicit(&kv_file_at(db, change->adds[i])->state,
-							  KV_FILE_LIVE, memory_order_release);
+		atomic_store_explicit(&f->state, KV_FILE_LIVE, memory_order_release);
+	}
 	for (i = 0; i < change->n_removes; i++)
 	{
 		KvFileSlot *f = kv_file_at(db, change->removes[i]);
@@ -246,6 +251,7 @@ kv_version_install_locked(KvDb *db, const KvVersionChange *change)
 		KV_ASSERT(f->compacting); /* claimed by whoever removes it */
 		f->obsolete_at = cur + 1;
 		f->compacting = false;
+		atomic_store_explicit(&f->live_no, 0, memory_order_relaxed);
 		atomic_store_explicit(&f->state, KV_FILE_OBSOLETE,
 							  memory_order_relaxed);
 	}

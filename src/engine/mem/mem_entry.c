@@ -62,9 +62,9 @@ copy_in(KvMem *mem, uint32_t off, const void *from, size_t len)
 
 /* Pairs with copy_in. */
 void
-kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len)
+kv_mem_copy_bytes(void *to, const void *bytes, size_t len)
 {
-	const char *from = kv_mem_ptr(mem, off);
+	const char *from = bytes;
 	char *p = to;
 
 	while (len > 0 && (uintptr_t) from % 8 != 0)
@@ -86,6 +86,12 @@ kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len)
 								  memory_order_acquire);
 		from++, p++, len--;
 	}
+}
+
+void
+kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len)
+{
+	kv_mem_copy_bytes(to, kv_mem_ptr(mem, off), len);
 }
 
 /* The check of an entry: its bytes after the check word, and its batch. */

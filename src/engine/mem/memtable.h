@@ -88,6 +88,11 @@ void kv_mem_set_state(KvMem *mem, uint32_t batch, KvXactState state);
  */
 KvStatus kv_mem_get(const KvMem *mem, uint64_t generation, KvSlice key,
 					KvVersionFn fn, void *arg) KV_MUST_CHECK;
+/*
+ * How such an fn copies: the bytes may be a memtable's that is taken into use
+ * anew meanwhile, which a plain memcpy must not race with.  Any alignment.
+ */
+void kv_mem_copy_bytes(void *to, const void *bytes, size_t len);
 
 /*
  * Range deletes are added by kv_mem_add and stand outside the order: neither
