@@ -7,34 +7,87 @@
 
 #include "kvlsm.h"
 
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
 #include "foreign/fdwapi.h"
+#include "key_codec.h"
 #include "utils/rel.h"
 #include "value.h"
 
 /* ---- fdw_options.c */
+typedef enum KvlsmDuplicate
+{
+	KVLSM_DUPLICATE_ERROR, /* INSERT of a key that is there: 23505 */
+	KVLSM_DUPLICATE_UPDATE,
+	KVLSM_DUPLICATE_IGNORE
+} KvlsmDuplicate;
+
+typedef struct KvlsmOptions
+{
+	const char *key; /* NULL: not given; borrowed from the catalogue's copy */
+	bool typed;
+	KvlsmDuplicate on_duplicate;
+	bool has_ttl;
+	Interval ttl; /* of every row that the table writes */
+	bool updatable;
+	bool truncatable;
+	int batch_size; /* rows */
+} KvlsmOptions;
+
+/* What the options of the table say; palloced in the current context. */
+void kvlsm_options_of(Oid relid, KvlsmOptions *options);
+
+/* ---- fdw_layout.c */
 /*
- * A table of the plain layout: one key column, one value column.  What the
- * options and the columns of a relation come to.
+ * Where the columns of a table go.  Plain: one key column of type text or
+ * bytea, whose bytes are the key, and one value column: the data of the SQL
+ * functions.  Typed: the key columns' encodings one after the other, and all
+ * other columns in the value (docs/format.md).
  */
 typedef struct KvlsmLayout
 {
-	AttrNumber key_attno;
-	AttrNumber value_attno;
-	bool key_is_bytea;	/* else text */
-	KvlsmTag value_tag; /* TEXT, JSONB or BYTEA: the column's type */
-	bool updatable;
-	bool truncatable;
-	int batch_size;
+	KvlsmOptions options; /* its key is NULL: see keys */
+	bool typed;
+	int n_keys;
+	KvlsmKeyColumn keys[KVLSM_MAX_KEYS];
+	AttrNumber value_attno; /* of the plain layout */
+	KvlsmTag value_tag;		/* TEXT, JSONB or BYTEA: the column's type */
 } KvlsmLayout;
 
-/* 42P16 if the columns do not fit the layout. */
-void kvlsm_layout_of(Relation rel, KvlsmLayout *layout);
-/* The option "updatable" alone; never raises for columns. */
-bool kvlsm_is_updatable(Oid relid);
+/* Palloced; 42P16, 0A000 if the columns do not fit. */
+KvlsmLayout *kvlsm_layout_of(Relation rel);
+/* The position among the key columns; -1: it is none. */
+int kvlsm_key_position(const KvlsmLayout *layout, AttrNumber attno);
 
-/* Values of the two columns, palloced. */
-Datum kvlsm_key_datum(const KvlsmLayout *layout, KvSlice key);
-Datum kvlsm_value_datum(const KvlsmLayout *layout, KvSlice value);
+/* ---- fdw_row.c: between a row in a slot and the engine's bytes */
+/*
+ * Appends column i of the key; the caller has begun with kvlsm_key_begin and
+ * adds columns in their order.  Whoever writes calls kvlsm_check_key_size, or
+ * uses kvlsm_row_key.
+ */
+void kvlsm_key_begin(KvlsmBytes *out, uint32 store_id);
+void kvlsm_key_add(KvlsmBytes *out, const KvlsmLayout *layout, int i,
+				   Datum value);
+/*
+ * Key and value of the row: 23502 for a NULL, 22023 for an empty key of the
+ * plain layout, 54000 over the limits.
+ */
+void kvlsm_row_key(KvlsmBytes *out, const KvlsmLayout *layout, Relation rel,
+				   uint32 store_id, TupleTableSlot *slot);
+void kvlsm_row_value(KvlsmBytes *out, const KvlsmLayout *layout, Relation rel,
+					 TupleTableSlot *slot);
+/* 23502, as the core words it. */
+pg_noreturn void kvlsm_error_null_column(Relation rel, AttrNumber attno);
+
+/* Which columns are wanted, by attribute number - 1; NULL: all of them. */
+typedef const bool *KvlsmWanted;
+/*
+ * Fills the slot with a stored row; what is not wanted is NULL.  Datums are
+ * palloced in the current context or point into key and value, which must
+ * live as long as the slot's contents.
+ */
+void kvlsm_row_fill(const KvlsmLayout *layout, KvlsmWanted wanted, KvSlice key,
+					KvSlice value, TupleTableSlot *slot);
 
 /* ---- fdw_scan.c */
 void kvlsm_scan_callbacks(FdwRoutine *routine);

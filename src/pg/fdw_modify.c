@@ -35,7 +35,7 @@
 
 typedef struct ModifyState
 {
-	KvlsmLayout layout;
+	KvlsmLayout *layout;
 	KvlsmStore store;
 	AttrNumber key_junk;  /* of KEY_COLUMN in the plan's rows; 0: INSERT */
 	bool skip_duplicates; /* ON CONFLICT DO NOTHING */
@@ -46,21 +46,29 @@ static void
 add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte,
 				   Relation rel)
 {
-	Form_pg_attribute att;
-	KvlsmLayout layout;
-	Var *var;
+	KvlsmLayout *layout = kvlsm_layout_of(rel);
+	AttrNumber key = layout->keys[0].attno;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), key - 1);
+	Var *var = makeVar(rtindex, key, att->atttypid, att->atttypmod,
+					   att->attcollation, 0);
 
-	kvlsm_layout_of(rel, &layout);
-	att = TupleDescAttr(RelationGetDescr(rel), layout.key_attno - 1);
-	var = makeVar(rtindex, layout.key_attno, att->atttypid, att->atttypmod,
-				  att->attcollation, 0);
 	add_row_identity_var(root, var, rtindex, KEY_COLUMN);
 }
 
+static bool
+allows_updates(Relation rel)
+{
+	KvlsmOptions options;
+
+	kvlsm_options_of(RelationGetRelid(rel), &options);
+	return options.updatable;
+}
+
+/* Never raises for the columns: tools ask about all tables. */
 static int
 is_updatable(Relation rel)
 {
-	return kvlsm_is_updatable(RelationGetRelid(rel))
+	return allows_updates(rel)
 			   ? (1 << CMD_INSERT) | (1 << CMD_UPDATE) | (1 << CMD_DELETE)
 			   : 0;
 }
@@ -74,7 +82,7 @@ make_state(ModifyTableState *mtstate, Relation rel)
 
 	state->skip_duplicates = plan != NULL &&
 							 plan->onConflictAction == ONCONFLICT_NOTHING;
-	kvlsm_layout_of(rel, &state->layout);
+	state->layout = kvlsm_layout_of(rel);
 	kvlsm_store_of_relation(RelationGetRelid(rel), true, &state->store);
 	state->row_context = AllocSetContextCreate(estate->es_query_cxt,
 											   "kvlsm row",
@@ -107,7 +115,7 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 static void
 begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 {
-	if (!kvlsm_is_updatable(RelationGetRelid(rinfo->ri_RelationDesc)))
+	if (!allows_updates(rinfo->ri_RelationDesc))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts",
@@ -122,35 +130,13 @@ end_modify(EState *estate, ResultRelInfo *rinfo)
 }
 
 static void
-error_null_column(Relation rel, AttrNumber attno)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NOT_NULL_VIOLATION),
-			 errmsg("null value in column \"%s\" of relation \"%s\" violates "
-					"not-null constraint",
-					NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)
-								->attname),
-					RelationGetRelationName(rel)),
-			 errtablecol(rel, attno)));
-}
-
-static Datum
-column(Relation rel, TupleTableSlot *slot, AttrNumber attno)
-{
-	bool isnull;
-	Datum d = slot_getattr(slot, attno, &isnull);
-
-	if (isnull)
-		error_null_column(rel, attno);
-	return d;
-}
-
-static void
-error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
+error_duplicate(Relation rel, const KvlsmLayout *layout, TupleTableSlot *slot)
 {
 	char *name = psprintf("%s_kvkey", RelationGetRelationName(rel));
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
-										  layout->key_attno - 1);
+	AttrNumber attno = layout->keys[0].attno;
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+	bool isnull;
+	Datum key = slot_getattr(slot, attno, &isnull);
 	Oid output;
 	bool varlena;
 
@@ -170,7 +156,7 @@ error_duplicate(Relation rel, const KvlsmLayout *layout, Datum key)
  */
 static bool
 claim_key(ModifyState *state, Relation rel, EState *estate, KvSlice key,
-		  Datum datum)
+		  TupleTableSlot *slot)
 {
 	bool must_see = state->skip_duplicates && IsolationUsesXactSnapshot();
 	KvlsmFound old;
@@ -179,7 +165,7 @@ claim_key(ModifyState *state, Relation rel, EState *estate, KvSlice key,
 	if (!kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, &old))
 		return true;
 	if (!state->skip_duplicates)
-		error_duplicate(rel, &state->layout, datum);
+		error_duplicate(rel, state->layout, slot);
 	return false;
 }
 
@@ -204,17 +190,14 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	MemoryContext old;
 	KvlsmBytes key;
 	KvlsmBytes value;
-	Datum key_datum;
 	bool is_free;
 
 	check_constraints(rinfo, slot, estate);
 	MemoryContextReset(state->row_context);
 	old = MemoryContextSwitchTo(state->row_context);
-	key_datum = column(rel, slot, state->layout.key_attno);
-	kvlsm_make_key(&key, state->store.id, key_datum);
-	kvlsm_make_value(&value, state->layout.value_tag,
-					 column(rel, slot, state->layout.value_attno));
-	is_free = claim_key(state, rel, estate, key.slice, key_datum);
+	kvlsm_row_key(&key, state->layout, rel, state->store.id, slot);
+	kvlsm_row_value(&value, state->layout, rel, slot);
+	is_free = claim_key(state, rel, estate, key.slice, slot);
 	if (is_free)
 		kvlsm_write_put(key.slice, value.slice, 0);
 	MemoryContextSwitchTo(old);
@@ -283,7 +266,6 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	KvlsmBytes key;
 	KvlsmBytes value;
 	KvSlice old_value;
-	Datum key_datum;
 	bool found;
 
 	check_constraints(rinfo, slot, estate);
@@ -293,35 +275,17 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			!is_done(old_key.slice, estate->es_snapshot);
 	if (found)
 	{
-		key_datum = column(rel, slot, state->layout.key_attno);
-		kvlsm_make_key(&key, state->store.id, key_datum);
-		kvlsm_make_value(&value, state->layout.value_tag,
-						 column(rel, slot, state->layout.value_attno));
+		kvlsm_row_key(&key, state->layout, rel, state->store.id, slot);
+		kvlsm_row_value(&value, state->layout, rel, slot);
 		if (!kv_slice_equal(key.slice, old_key.slice))
 		{
-			(void) claim_key(state, rel, estate, key.slice, key_datum);
+			(void) claim_key(state, rel, estate, key.slice, slot);
 			kvlsm_write_delete(old_key.slice);
 		}
 		kvlsm_write_put(key.slice, value.slice, 0);
 	}
 	MemoryContextSwitchTo(old);
 	return found ? slot : NULL;
-}
-
-/* The old row, for RETURNING. */
-static void
-fill_slot(ModifyState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
-{
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true,
-		   slot->tts_tupleDescriptor->natts * sizeof(bool));
-	slot->tts_values[state->layout.key_attno - 1] =
-		kvlsm_key_datum(&state->layout, key);
-	slot->tts_isnull[state->layout.key_attno - 1] = false;
-	slot->tts_values[state->layout.value_attno - 1] =
-		kvlsm_value_datum(&state->layout, value);
-	slot->tts_isnull[state->layout.value_attno - 1] = false;
-	ExecStoreVirtualTuple(slot);
 }
 
 static TupleTableSlot *
@@ -340,7 +304,7 @@ exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	if (found)
 	{
 		if (rinfo->ri_projectReturning != NULL)
-			fill_slot(state, slot, key.slice, value);
+			kvlsm_row_fill(state->layout, NULL, key.slice, value, slot);
 		kvlsm_write_delete(key.slice);
 	}
 	MemoryContextSwitchTo(old);
@@ -357,11 +321,11 @@ exec_truncate(List *rels, DropBehavior behavior, bool restart_seqs)
 	{
 		Relation rel = lfirst(lc);
 		Oid relid = RelationGetRelid(rel);
-		KvlsmLayout layout;
+		KvlsmOptions options;
 		KvlsmStore store;
 
-		kvlsm_layout_of(rel, &layout);
-		if (!layout.truncatable)
+		kvlsm_options_of(relid, &options);
+		if (!options.truncatable)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("foreign table \"%s\" does not allow truncates",

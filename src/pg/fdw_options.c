@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * fdw_options.c - options of foreign tables, and what they come to together
- * with the table's columns.
+ * fdw_options.c - options of foreign tables.
  *
  * The validator runs at CREATE and ALTER and refuses what it does not know;
  * no option is a path or anything else that reaches outside the store.  It
- * does not see the columns, so these are checked when the table is used.
+ * does not see the columns: fdw_layout.c does.
  */
 #include "fdw.h"
 
@@ -17,13 +16,16 @@
 #include "foreign/foreign.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(kvlsm_fdw_validator);
 
 #define DEFAULT_BATCH_SIZE 1000
 
-static const char *const table_options[] = {"key", "layout", "updatable",
-											"truncatable", "batch_size"};
+static const char *const table_options[] = {"key",		  "layout",
+											"updatable",  "truncatable",
+											"batch_size", "on_duplicate",
+											"ttl"};
 
 static void
 error_unknown(const char *name)
@@ -31,7 +33,8 @@ error_unknown(const char *name)
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					errmsg("invalid option \"%s\"", name),
 					errhint("Valid options of a kvlsm table are: key, layout, "
-							"updatable, truncatable, batch_size.")));
+							"on_duplicate, ttl, batch_size, updatable, "
+							"truncatable.")));
 }
 
 static void
@@ -39,6 +42,30 @@ error_value(const char *name, const char *what)
 {
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 					errmsg("option \"%s\" must be %s", name, what)));
+}
+
+static bool
+parse_duplicate(const char *word, KvlsmDuplicate *value)
+{
+	if (strcmp(word, "error") == 0)
+		*value = KVLSM_DUPLICATE_ERROR;
+	else if (strcmp(word, "update") == 0)
+		*value = KVLSM_DUPLICATE_UPDATE;
+	else if (strcmp(word, "ignore") == 0)
+		*value = KVLSM_DUPLICATE_IGNORE;
+	else
+		return false;
+	return true;
+}
+
+/* 22007 if it is no interval. */
+static Interval *
+parse_ttl(const char *text)
+{
+	return DatumGetIntervalP(DirectFunctionCall3(interval_in,
+												 CStringGetDatum(text),
+												 ObjectIdGetDatum(InvalidOid),
+												 Int32GetDatum(-1)));
 }
 
 static void
@@ -82,6 +109,15 @@ check_table_option(DefElem *def)
 			value > 100000)
 			error_value("batch_size", "an integer from 1 to 100000");
 	}
+	else if (strcmp(def->defname, "on_duplicate") == 0)
+	{
+		KvlsmDuplicate value;
+
+		if (!parse_duplicate(defGetString(def), &value))
+			error_value("on_duplicate", "\"error\", \"update\" or \"ignore\"");
+	}
+	else if (strcmp(def->defname, "ttl") == 0)
+		(void) kvlsm_expires_at(parse_ttl(defGetString(def)));
 	else if (strcmp(def->defname, "key") == 0 && *defGetString(def) == '\0')
 		error_value("key", "the name of a column");
 }
@@ -107,133 +143,36 @@ kvlsm_fdw_validator(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static void
-bad_columns(Relation rel, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-			 errmsg("the columns of \"%s\" do not fit the layout \"plain\"",
-					RelationGetRelationName(rel)),
-			 errdetail("%s", detail),
-			 errhint("Declare the table as (key text COLLATE \"C\" NOT NULL, "
-					 "value jsonb NOT NULL).")));
-}
-
-/* The first column is the key unless the option says otherwise. */
-static void
-find_columns(Relation rel, const char *key_name, KvlsmLayout *layout)
-{
-	TupleDesc desc = RelationGetDescr(rel);
-	int columns = 0;
-	int i;
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped)
-			continue;
-		if (++columns > 2)
-			bad_columns(rel, "There are more than two columns.");
-		if (key_name == NULL ? columns == 1
-							 : strcmp(NameStr(att->attname), key_name) == 0)
-			layout->key_attno = att->attnum;
-		else
-			layout->value_attno = att->attnum;
-	}
-	if (columns < 2)
-		bad_columns(rel, "There are fewer than two columns.");
-	if (layout->key_attno == 0)
-		bad_columns(rel, "No column has the name that option \"key\" gives.");
-}
-
-static void
-set_types(Relation rel, KvlsmLayout *layout)
-{
-	TupleDesc desc = RelationGetDescr(rel);
-	Oid key_type = TupleDescAttr(desc, layout->key_attno - 1)->atttypid;
-	Oid value_type = TupleDescAttr(desc, layout->value_attno - 1)->atttypid;
-
-	if (key_type != TEXTOID && key_type != BYTEAOID)
-		bad_columns(rel, "The key column must be of type text or bytea.");
-	layout->key_is_bytea = key_type == BYTEAOID;
-	switch (value_type)
-	{
-	case TEXTOID:
-		layout->value_tag = KVLSM_TAG_TEXT;
-		break;
-	case JSONBOID:
-		layout->value_tag = KVLSM_TAG_JSONB;
-		break;
-	case BYTEAOID:
-		layout->value_tag = KVLSM_TAG_BYTEA;
-		break;
-	default:
-		bad_columns(rel, "The value column must be of type jsonb, text "
-						 "or bytea.");
-	}
-}
-
 void
-kvlsm_layout_of(Relation rel, KvlsmLayout *layout)
+kvlsm_options_of(Oid relid, KvlsmOptions *options)
 {
-	ForeignTable *table = GetForeignTable(RelationGetRelid(rel));
-	const char *key_name = NULL;
+	ForeignTable *table = GetForeignTable(relid);
 	ListCell *lc;
 
-	memset(layout, 0, sizeof(*layout));
-	layout->updatable = true;
-	layout->truncatable = true;
-	layout->batch_size = DEFAULT_BATCH_SIZE;
+	memset(options, 0, sizeof(*options));
+	options->updatable = true;
+	options->truncatable = true;
+	options->batch_size = DEFAULT_BATCH_SIZE;
 	foreach (lc, table->options)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "key") == 0)
-			key_name = defGetString(def);
+			options->key = defGetString(def);
+		else if (strcmp(def->defname, "layout") == 0)
+			options->typed = strcmp(defGetString(def), "typed") == 0;
 		else if (strcmp(def->defname, "updatable") == 0)
-			layout->updatable = defGetBoolean(def);
+			options->updatable = defGetBoolean(def);
 		else if (strcmp(def->defname, "truncatable") == 0)
-			layout->truncatable = defGetBoolean(def);
+			options->truncatable = defGetBoolean(def);
 		else if (strcmp(def->defname, "batch_size") == 0)
-			(void) parse_int(defGetString(def), &layout->batch_size, 0, NULL);
-	}
-	find_columns(rel, key_name, layout);
-	set_types(rel, layout);
-}
-
-bool
-kvlsm_is_updatable(Oid relid)
-{
-	ForeignTable *table = GetForeignTable(relid);
-	ListCell *lc;
-
-	foreach (lc, table->options)
-	{
-		DefElem *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "updatable") == 0)
-			return defGetBoolean(def);
-	}
-	return true;
-}
-
-Datum
-kvlsm_key_datum(const KvlsmLayout *layout, KvSlice key)
-{
-	return layout->key_is_bytea ? kvlsm_key_bytea(key) : kvlsm_key_text(key);
-}
-
-Datum
-kvlsm_value_datum(const KvlsmLayout *layout, KvSlice value)
-{
-	switch (layout->value_tag)
-	{
-	case KVLSM_TAG_TEXT:
-		return kvlsm_value_text(value);
-	case KVLSM_TAG_JSONB:
-		return kvlsm_value_jsonb(value);
-	default:
-		return kvlsm_value_bytea(value);
+			(void) parse_int(defGetString(def), &options->batch_size, 0, NULL);
+		else if (strcmp(def->defname, "on_duplicate") == 0)
+			(void) parse_duplicate(defGetString(def), &options->on_duplicate);
+		else if (strcmp(def->defname, "ttl") == 0)
+		{
+			options->has_ttl = true;
+			options->ttl = *parse_ttl(defGetString(def));
+		}
 	}
 }

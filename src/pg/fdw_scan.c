@@ -44,12 +44,12 @@ typedef enum RowLock
 
 typedef struct KvScanState
 {
-	KvlsmLayout layout;
+	KvlsmLayout *layout;
 	KvlsmStore store;
 	MemoryContext scan_context; /* the engine's scan hangs on it */
 	MemoryContext row_context;	/* Datums of the current row */
 	KvlsmScan *scan;			/* NULL: not begun */
-	bool need_key, need_value;
+	bool *wanted;				/* KvlsmWanted */
 	RowLock lock;
 	LockWaitPolicy policy;
 	uint64 rows_read;
@@ -181,11 +181,16 @@ read_plan(ForeignScanState *node, KvScanState *state)
 	List *plan = castNode(ForeignScan, node->ss.ps.plan)->fdw_private;
 	List *columns = linitial(plan);
 	List *lock = lsecond(plan);
-	bool all = list_member_int(columns, InvalidAttrNumber); /* whole row */
+	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	ListCell *lc;
 
-	state->need_key = all || list_member_int(columns, state->layout.key_attno);
-	state->need_value = all ||
-						list_member_int(columns, state->layout.value_attno);
+	if (!list_member_int(columns, InvalidAttrNumber)) /* whole row */
+	{
+		state->wanted = palloc0(desc->natts * sizeof(bool));
+		foreach (lc, columns)
+			if (lfirst_int(lc) > 0)
+				state->wanted[lfirst_int(lc) - 1] = true;
+	}
 	state->lock = (RowLock) linitial_int(lock);
 	state->policy = (LockWaitPolicy) lsecond_int(lock);
 }
@@ -197,7 +202,7 @@ begin_scan(ForeignScanState *node, int eflags)
 	KvScanState *state = palloc0(sizeof(KvScanState));
 
 	node->fdw_state = state;
-	kvlsm_layout_of(node->ss.ss_currentRelation, &state->layout);
+	state->layout = kvlsm_layout_of(node->ss.ss_currentRelation);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	read_plan(node, state);
@@ -229,23 +234,8 @@ fill_slot(KvScanState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
 {
 	MemoryContext old = MemoryContextSwitchTo(state->row_context);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true,
-		   slot->tts_tupleDescriptor->natts * sizeof(bool));
-	if (state->need_key)
-	{
-		slot->tts_values[state->layout.key_attno - 1] =
-			kvlsm_key_datum(&state->layout, key);
-		slot->tts_isnull[state->layout.key_attno - 1] = false;
-	}
-	if (state->need_value)
-	{
-		slot->tts_values[state->layout.value_attno - 1] =
-			kvlsm_value_datum(&state->layout, value);
-		slot->tts_isnull[state->layout.value_attno - 1] = false;
-	}
+	kvlsm_row_fill(state->layout, state->wanted, key, value, slot);
 	MemoryContextSwitchTo(old);
-	ExecStoreVirtualTuple(slot);
 }
 
 /* Does the row in the slot satisfy the scan's conditions? */

@@ -40,11 +40,36 @@ error_too_large(const char *what, size_t size, size_t limit)
 			 errdetail("It has %zu bytes, the limit is %zu.", size, limit)));
 }
 
-static void
-check_value_size(size_t size)
+void
+kvlsm_check_key_size(KvSlice key)
+{
+	size_t len = key.len - KV_STORE_PREFIX;
+
+	if (len > (size_t) kvlsm_max_key_size)
+		error_too_large("key", len, kvlsm_max_key_size);
+}
+
+void
+kvlsm_check_value_size(size_t size)
 {
 	if (size > (size_t) kvlsm_max_value_size)
 		error_too_large("value", size, kvlsm_max_value_size);
+}
+
+char *
+kvlsm_bytes_extend(KvlsmBytes *out, size_t len)
+{
+	char *data = unconstify(char *, out->slice.data);
+	size_t used = out->slice.len;
+
+	if (len > out->cap - used)
+	{
+		out->cap = (used + len) * 2;
+		data = MemoryContextAllocHuge(CurrentMemoryContext, out->cap);
+		memcpy(data, out->slice.data, used);
+	}
+	out->slice = kv_slice(data, used + len);
+	return data + used;
 }
 
 static char *
@@ -98,7 +123,7 @@ make_tagged(KvlsmBytes *out, KvlsmTag tag, const char *data, size_t len)
 {
 	char *p;
 
-	check_value_size(len);
+	kvlsm_check_value_size(len);
 	p = make_room(out, len + 1);
 	p[0] = (char) tag;
 	memcpy(p + 1, data, len);
@@ -109,7 +134,7 @@ kvlsm_make_value(KvlsmBytes *out, KvlsmTag tag, Datum value)
 {
 	struct varlena *v;
 
-	check_value_size(toast_raw_datum_size(value) - VARHDRSZ);
+	kvlsm_check_value_size(toast_raw_datum_size(value) - VARHDRSZ);
 	v = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
 	if (tag == KVLSM_TAG_JSONB)
 	{

@@ -30,13 +30,33 @@ typedef enum KvlsmTag
 typedef struct KvlsmBytes
 {
 	KvSlice slice;
+	size_t cap;
 	char local[320];
 } KvlsmBytes;
+
+/* To be filled piece by piece. */
+static inline void
+kvlsm_bytes_begin(KvlsmBytes *out)
+{
+	out->slice = kv_slice(out->local, 0);
+	out->cap = sizeof(out->local);
+}
+/* Room for len more bytes, which the caller writes at once. */
+char *kvlsm_bytes_extend(KvlsmBytes *out, size_t len);
+static inline void
+kvlsm_bytes_append(KvlsmBytes *out, const void *data, size_t len)
+{
+	memcpy(kvlsm_bytes_extend(out, len), data, len);
+}
 
 /* Not a NULL, not empty, not over the limit: 22004, 22023, 54000. */
 void kvlsm_make_key(KvlsmBytes *out, uint32 store_id, Datum key);
 /* The same, but an empty key is allowed: bounds of ranges. */
 void kvlsm_make_bound(KvlsmBytes *out, uint32 store_id, Datum key);
+/* A key's bytes are complete: 54000 if they are too many. */
+void kvlsm_check_key_size(KvSlice key);
+/* As much for the payload of a value. */
+void kvlsm_check_value_size(size_t size);
 /* From the characters or bytes themselves. */
 void kvlsm_make_key_from(KvlsmBytes *out, uint32 store_id, const char *data,
 						 size_t len);
