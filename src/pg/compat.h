@@ -109,21 +109,37 @@ kvlsm_wait_event(uint32 *known, const char *name)
 #define kvlsm_name_list(string) stringToQualifiedNameList(string)
 #endif
 
-/* the path of a whole foreign table, in no order */
+/* paths of foreign scans; pathkeys, required outer rels, private data */
 #if PG_VERSION_NUM >= 180000
-#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
-	create_foreignscan_path((root), (rel), NULL, (rel)->rows, 0, (startup),   \
-							(total), NIL, (rel)->lateral_relids, NULL, NIL,   \
-							NIL)
+#define kvlsm_foreignscan_path(root, rel, rows, startup, total, keys, outer,  \
+							   private)                                       \
+	create_foreignscan_path((root), (rel), NULL, (rows), 0, (startup),        \
+							(total), (keys), (outer), NULL, NIL, (private))
+#define kvlsm_foreign_upper_path(root, rel, target, startup, total, private)  \
+	create_foreign_upper_path((root), (rel), (target), 1, 0, (startup),       \
+							  (total), NIL, NULL, NIL, (private))
 #elif PG_VERSION_NUM >= 170000
-#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
-	create_foreignscan_path((root), (rel), NULL, (rel)->rows, (startup),      \
-							(total), NIL, (rel)->lateral_relids, NULL, NIL,   \
-							NIL)
+#define kvlsm_foreignscan_path(root, rel, rows, startup, total, keys, outer,  \
+							   private)                                       \
+	create_foreignscan_path((root), (rel), NULL, (rows), (startup), (total),  \
+							(keys), (outer), NULL, NIL, (private))
+#define kvlsm_foreign_upper_path(root, rel, target, startup, total, private)  \
+	create_foreign_upper_path((root), (rel), (target), 1, (startup), (total), \
+							  NIL, NULL, NIL, (private))
 #else
-#define kvlsm_foreignscan_path(root, rel, startup, total)                     \
-	create_foreignscan_path((root), (rel), NULL, (rel)->rows, (startup),      \
-							(total), NIL, (rel)->lateral_relids, NULL, NIL)
+#define kvlsm_foreignscan_path(root, rel, rows, startup, total, keys, outer,  \
+							   private)                                       \
+	create_foreignscan_path((root), (rel), NULL, (rows), (startup), (total),  \
+							(keys), (outer), NULL, (private))
+#define kvlsm_foreign_upper_path(root, rel, target, startup, total, private)  \
+	create_foreign_upper_path((root), (rel), (target), 1, (startup), (total), \
+							  NIL, NULL, (private))
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define kvlsm_array_length(root, expr) estimate_array_length((root), (expr))
+#else
+#define kvlsm_array_length(root, expr) estimate_array_length(expr)
 #endif
 
 /* replication slots */

@@ -6,7 +6,7 @@
  * tools call it (pg_relation_is_updatable), and an error would fail them
  * all.  Only reading and writing raise then.
  */
-#include "fdw.h"
+#include "fdw_plan.h"
 
 #include "fmgr.h"
 
@@ -17,6 +17,7 @@ kvlsm_fdw_handler(PG_FUNCTION_ARGS)
 {
 	FdwRoutine *routine = makeNode(FdwRoutine);
 
+	kvlsm_plan_callbacks(routine);
 	kvlsm_scan_callbacks(routine);
 	kvlsm_modify_callbacks(routine);
 	PG_RETURN_POINTER(routine);

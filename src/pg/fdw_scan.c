@@ -1,187 +1,66 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * fdw_scan.c - planning and running scans of a foreign table.
+ * fdw_scan.c - running scans of a foreign table.
  *
- * A scan reads the interval of keys that its plan fixed; for now that is
- * always the whole store, and every condition is checked by the executor.
- * Planner callbacks never raise because the store cannot be used: estimates
- * fall back to defaults, and the scan itself answers.
+ * The intervals of keys come from the plan's conditions whenever the scan
+ * begins or begins again (fdw_range.c).  Single keys are looked up, several
+ * of them together; other intervals are scanned one after the other, so that
+ * rows always come in key order, or backward.
  *
  * Backends only.
  */
-#include "fdw.h"
+#include "fdw_plan.h"
 
-#include "access/sysattr.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "compat.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "optimizer/cost.h"
-#include "optimizer/optimizer.h"
-#include "optimizer/pathnode.h"
-#include "optimizer/planmain.h"
-#include "optimizer/prep.h"
-#include "optimizer/restrictinfo.h"
 #include "scan.h"
 #include "store_map.h"
 #include "utils/memutils.h"
+#include "utils/ruleutils.h"
 #include "utils/rel.h"
 #include "write_set.h"
 
-/* when nothing is known */
-#define DEFAULT_TUPLES 1000
-#define DEFAULT_PAGES  100
-
-/* decoding a row costs this many operators */
-#define ROW_OPERATORS 4
-
-typedef enum RowLock
-{
-	ROW_LOCK_NONE,
-	ROW_LOCK_SHARE,
-	ROW_LOCK_UPDATE
-} RowLock;
+/* so many keys are looked up together */
+#define LOOKUPS 128
 
 typedef struct KvScanState
 {
 	KvlsmLayout *layout;
+	Relation rel;
 	KvlsmStore store;
-	MemoryContext scan_context; /* the engine's scan hangs on it */
-	MemoryContext row_context;	/* Datums of the current row */
-	KvlsmScan *scan;			/* NULL: not begun */
-	bool *wanted;				/* KvlsmWanted */
-	RowLock lock;
+	bool *wanted; /* KvlsmWanted */
+	KvlsmRowLock lock;
 	LockWaitPolicy policy;
+	bool reverse;
+	bool count; /* the answer is the number of rows */
+	KvlsmRanges *conditions;
+	MemoryContext scan_context; /* ranges and an open scan; till a rescan */
+	MemoryContext row_context;	/* Datums of the current row */
+
+	bool ready; /* the ranges are made */
+	bool points;
+	KvlsmKeyRange *ranges;
+	int n_ranges;
+	int next; /* of the ranges, counted in the scan's direction */
+
+	KvlsmScan *scan; /* of the range before next; NULL: none */
+	KvSlice keys[LOOKUPS], values[LOOKUPS];
+	int n_found, at; /* of the keys looked up, and delivered */
+	bool done;		 /* counted */
 	uint64 rows_read;
 } KvScanState;
-
-/* Entries and bytes of the table; false if nobody can say. */
-static bool
-estimate_size(Oid relid, double *tuples, double *bytes)
-{
-	KvDb *db = kvlsm_db_if_ready();
-	char bounds[2][KV_STORE_PREFIX];
-	KvSlice lower;
-	KvSlice upper;
-	KvError err;
-	uint64_t n_bytes = 0;
-	uint64_t n_entries = 0;
-	uint32 id;
-	KvStats stats;
-
-	if (db == NULL || !kvlsm_map_peek(db, relid, &id))
-		return false;
-	if (id == 0)
-	{
-		*tuples = 0;
-		*bytes = 0;
-		return true;
-	}
-	kvlsm_store_bounds(id, bounds[0], bounds[1], &lower, &upper);
-	kv_error_clear(&err);
-	if (kv_approximate_bytes(db, lower, upper, &n_bytes, &n_entries, &err) !=
-		KV_OK)
-		return false;
-	/* the memtables are not in it, and nobody knows whose they are */
-	kv_stats(db, &stats);
-	*tuples = (double) n_entries + stats.memtable_entries;
-	*bytes = (double) n_bytes + stats.memtable_bytes;
-	return true;
-}
-
-static void
-get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
-{
-	double tuples;
-	double bytes;
-
-	if (estimate_size(relid, &tuples, &bytes))
-	{
-		rel->tuples = clamp_row_est(tuples);
-		rel->pages = (BlockNumber) Min(bytes / BLCKSZ + 1, MaxBlockNumber);
-	}
-	else
-	{
-		rel->tuples = DEFAULT_TUPLES;
-		rel->pages = DEFAULT_PAGES;
-	}
-	set_baserel_size_estimates(root, rel);
-}
-
-static void
-get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
-{
-	Cost startup = rel->baserestrictcost.startup;
-	Cost per_row = cpu_tuple_cost + ROW_OPERATORS * cpu_operator_cost +
-				   rel->baserestrictcost.per_tuple;
-	Cost total = startup + seq_page_cost * rel->pages + per_row * rel->tuples;
-
-	add_path(rel, (Path *) kvlsm_foreignscan_path(root, rel, startup, total));
-}
-
-/*
- * Columns that the query does not look at are not decoded.  The plan's own
- * target list does not tell: the planner puts all columns there when nothing
- * has to be computed.
- */
-static List *
-needed_columns(RelOptInfo *rel, List *quals)
-{
-	Bitmapset *used = NULL;
-	List *columns = NIL;
-	int column = -1;
-
-	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
-	pull_varattnos((Node *) quals, rel->relid, &used);
-	while ((column = bms_next_member(used, column)) >= 0)
-		columns = lappend_int(columns,
-							  column + FirstLowInvalidHeapAttributeNumber);
-	bms_free(used);
-	return columns;
-}
-
-/*
- * Rows are locked as they are read, by the scan: a lock later on would need a
- * row's address, which a key is not (semantics of FOR UPDATE in docs/fdw.md).
- * That goes for rows to be changed as well, so that what is computed from
- * them is computed from their newest version.
- */
-static RowLock
-row_lock(PlannerInfo *root, RelOptInfo *rel, LockWaitPolicy *policy)
-{
-	PlanRowMark *mark;
-
-	*policy = LockWaitBlock;
-	if (bms_is_member(rel->relid, root->all_result_relids))
-		return ROW_LOCK_UPDATE;
-	mark = get_plan_rowmark(root->rowMarks, rel->relid);
-	if (mark == NULL || mark->strength == LCS_NONE)
-		return ROW_LOCK_NONE;
-	*policy = mark->waitPolicy;
-	return mark->strength <= LCS_FORSHARE ? ROW_LOCK_SHARE : ROW_LOCK_UPDATE;
-}
-
-static ForeignScan *
-get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
-		 List *tlist, List *clauses, Plan *outer_plan)
-{
-	List *quals = extract_actual_clauses(clauses, false);
-	LockWaitPolicy policy;
-	RowLock lock = row_lock(root, rel, &policy);
-
-	return make_foreignscan(tlist, quals, rel->relid, NIL,
-							list_make2(needed_columns(rel, quals),
-									   list_make2_int(lock, policy)),
-							NIL, NIL, outer_plan);
-}
 
 static void
 read_plan(ForeignScanState *node, KvScanState *state)
 {
-	List *plan = castNode(ForeignScan, node->ss.ps.plan)->fdw_private;
-	List *columns = linitial(plan);
-	List *lock = lsecond(plan);
-	TupleDesc desc = node->ss.ss_ScanTupleSlot->tts_tupleDescriptor;
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	List *columns = list_nth(plan->fdw_private, KVLSM_PLAN_COLUMNS);
+	List *flags = list_nth(plan->fdw_private, KVLSM_PLAN_FLAGS);
+	TupleDesc desc = RelationGetDescr(state->rel);
 	ListCell *lc;
 
 	if (!list_member_int(columns, InvalidAttrNumber)) /* whole row */
@@ -191,8 +70,29 @@ read_plan(ForeignScanState *node, KvScanState *state)
 			if (lfirst_int(lc) > 0)
 				state->wanted[lfirst_int(lc) - 1] = true;
 	}
-	state->lock = (RowLock) linitial_int(lock);
-	state->policy = (LockWaitPolicy) lsecond_int(lock);
+	state->lock = (KvlsmRowLock) list_nth_int(flags, KVLSM_FLAG_LOCK);
+	state->policy = (LockWaitPolicy) list_nth_int(flags, KVLSM_FLAG_POLICY);
+	state->reverse = list_nth_int(flags, KVLSM_FLAG_REVERSE) != 0;
+	state->count = list_nth_int(flags, KVLSM_FLAG_COUNT) != 0;
+	state->conditions = kvlsm_ranges_init(state->layout,
+										  plan->fdw_recheck_quals,
+										  list_nth(plan->fdw_private,
+												   KVLSM_PLAN_CONDS),
+										  &node->ss.ps);
+}
+
+/* The table; a count has no scan relation of its own. */
+static Relation
+scanned_relation(ForeignScanState *node)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	EState *estate = node->ss.ps.state;
+	int rti;
+
+	if (plan->scan.scanrelid > 0)
+		return node->ss.ss_currentRelation;
+	rti = bms_next_member(plan->fs_relids, -1);
+	return ExecGetRangeTableRelation(estate, rti);
 }
 
 static void
@@ -202,12 +102,12 @@ begin_scan(ForeignScanState *node, int eflags)
 	KvScanState *state = palloc0(sizeof(KvScanState));
 
 	node->fdw_state = state;
-	state->layout = kvlsm_layout_of(node->ss.ss_currentRelation);
+	state->rel = scanned_relation(node);
+	state->layout = kvlsm_layout_of(state->rel);
+	read_plan(node, state);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	read_plan(node, state);
-	kvlsm_store_of_relation(RelationGetRelid(node->ss.ss_currentRelation),
-							false, &state->store);
+	kvlsm_store_of_relation(RelationGetRelid(state->rel), false, &state->store);
 	state->scan_context = AllocSetContextCreate(estate->es_query_cxt,
 												"kvlsm scan",
 												ALLOCSET_SMALL_SIZES);
@@ -217,15 +117,16 @@ begin_scan(ForeignScanState *node, int eflags)
 }
 
 static void
-start(KvScanState *state, Snapshot snapshot)
+make_ranges(ForeignScanState *node)
 {
+	KvScanState *state = node->fdw_state;
 	MemoryContext old = MemoryContextSwitchTo(state->scan_context);
-	char bounds[2][KV_STORE_PREFIX];
-	KvSlice lower;
-	KvSlice upper;
 
-	kvlsm_store_bounds(state->store.id, bounds[0], bounds[1], &lower, &upper);
-	state->scan = kvlsm_scan_open(lower, upper, false, snapshot);
+	state->n_ranges = kvlsm_ranges_make(state->conditions,
+										node->ss.ps.ps_ExprContext,
+										state->store.id, &state->ranges,
+										&state->points);
+	state->ready = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -237,6 +138,108 @@ fill_slot(KvScanState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
 	kvlsm_row_fill(state->layout, state->wanted, key, value, slot);
 	MemoryContextSwitchTo(old);
 }
+
+/* ---- the next row, by key or in an interval */
+
+static KvlsmKeyRange *
+next_range(KvScanState *state)
+{
+	int i = state->next++;
+
+	return &state->ranges[state->reverse ? state->n_ranges - 1 - i : i];
+}
+
+/* Looks up as many of the remaining keys as go together. */
+static void
+look_up(KvScanState *state, Snapshot snapshot)
+{
+	int left = state->n_ranges - state->next;
+	int n = Min(left, LOOKUPS);
+	int i;
+
+	state->at = 0;
+	state->n_found = 0;
+	for (i = 0; i < n; i++)
+		state->keys[i] = next_range(state)->lower;
+	if (n == 1)
+	{
+		KvlsmFound found;
+
+		if (kvlsm_lookup(state->keys[0], snapshot, &found))
+			state->values[state->n_found++] = found.value;
+		return;
+	}
+	kvlsm_lookup_many(state->keys, n, snapshot, state->values);
+	for (i = 0; i < n; i++)
+		if (state->values[i].data != NULL)
+		{
+			state->keys[state->n_found] = state->keys[i];
+			state->values[state->n_found++] = state->values[i];
+		}
+}
+
+static bool
+next_point(KvScanState *state, Snapshot snapshot, KvSlice *key, KvSlice *value)
+{
+	MemoryContext old = CurrentMemoryContext;
+
+	while (state->at == state->n_found)
+	{
+		if (state->next == state->n_ranges)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(state->row_context);
+		MemoryContextSwitchTo(state->row_context);
+		look_up(state, snapshot);
+		MemoryContextSwitchTo(old);
+	}
+	*key = state->keys[state->at];
+	*value = state->values[state->at++];
+	return true;
+}
+
+static bool
+next_scanned(KvScanState *state, Snapshot snapshot, KvSlice *key,
+			 KvSlice *value)
+{
+	KvEntry entry;
+
+	for (;;)
+	{
+		MemoryContext old;
+		KvlsmKeyRange *range;
+
+		if (state->scan != NULL && kvlsm_scan_next(state->scan, &entry))
+			break;
+		if (state->scan != NULL)
+			kvlsm_scan_close(state->scan);
+		state->scan = NULL;
+		if (state->next == state->n_ranges)
+			return false;
+		range = next_range(state);
+		old = MemoryContextSwitchTo(state->scan_context);
+		state->scan = kvlsm_scan_open(range->lower, range->upper,
+									  state->reverse, snapshot);
+		MemoryContextSwitchTo(old);
+	}
+	*key = entry.key;
+	*value = entry.value;
+	return true;
+}
+
+/* Borrowed until the next call. */
+static bool
+next_row(ForeignScanState *node, KvSlice *key, KvSlice *value)
+{
+	KvScanState *state = node->fdw_state;
+	Snapshot snapshot = node->ss.ps.state->es_snapshot;
+
+	if (state->points)
+		return next_point(state, snapshot, key, value);
+	return next_scanned(state, snapshot, key, value);
+}
+
+/* ---- the executor's calls */
 
 /* Does the row in the slot satisfy the scan's conditions? */
 static bool
@@ -264,7 +267,7 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 	KvError err;
 	KvStatus status;
 
-	if (!kvlsm_lock_row(key, state->lock == ROW_LOCK_SHARE,
+	if (!kvlsm_lock_row(key, state->lock == KVLSM_LOCK_SHARE,
 						state->policy == LockWaitBlock))
 	{
 		if (state->policy == LockWaitSkip)
@@ -291,39 +294,86 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 	return true;
 }
 
+/* One row, with the number of rows for every aggregate. */
+static TupleTableSlot *
+count_rows(ForeignScanState *node)
+{
+	KvScanState *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	List *tlist = castNode(ForeignScan, node->ss.ps.plan)->fdw_scan_tlist;
+	int64 n = 0;
+	KvSlice key, value;
+	ListCell *lc;
+
+	if (state->done)
+		return ExecClearTuple(slot);
+	state->done = true;
+	while (state->store.id != 0 && next_row(node, &key, &value))
+	{
+		if ((++n & 1023) == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	state->rows_read += n;
+	ExecClearTuple(slot);
+	foreach (lc, tlist)
+	{
+		bool is_count = IsA(lfirst_node(TargetEntry, lc)->expr, Aggref);
+
+		slot->tts_values[foreach_current_index(lc)] = Int64GetDatum(n);
+		slot->tts_isnull[foreach_current_index(lc)] = !is_count;
+	}
+	return ExecStoreVirtualTuple(slot);
+}
+
 static TupleTableSlot *
 iterate_scan(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
-	KvEntry entry;
+	KvSlice key, value;
 
+	if (state->store.id != 0 && !state->ready)
+		make_ranges(node);
+	if (state->count)
+		return count_rows(node);
 	ExecClearTuple(slot);
 	if (state->store.id == 0)
 		return slot;
-	if (state->scan == NULL)
-		start(state, node->ss.ps.state->es_snapshot);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(state->row_context);
-		if (!kvlsm_scan_next(state->scan, &entry))
+		if (!state->points)
+			MemoryContextReset(state->row_context);
+		if (!next_row(node, &key, &value))
 			return ExecClearTuple(slot);
 		state->rows_read++;
-		fill_slot(state, slot, entry.key, entry.value);
-		if (state->lock == ROW_LOCK_NONE ||
-			(satisfies(node, slot) && lock_row(node, slot, entry.key)))
+		fill_slot(state, slot, key, value);
+		if (state->lock == KVLSM_LOCK_NONE ||
+			(satisfies(node, slot) && lock_row(node, slot, key)))
 			return slot;
 	}
 }
 
+/* The conditions' values may be others now. */
 static void
 rescan(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 
-	if (state->scan != NULL)
+	state->next = state->n_found = state->at = 0;
+	state->done = false;
+	if (state->scan != NULL && node->ss.ps.chgParam == NULL &&
+		state->n_ranges == 1)
+	{
+		state->next = 1;
 		kvlsm_scan_rewind(state->scan);
+		return;
+	}
+	state->scan = NULL;
+	state->ready = false;
+	/* closes the scan */
+	if (state->scan_context != NULL)
+		MemoryContextReset(state->scan_context);
 }
 
 static void
@@ -338,11 +388,37 @@ end_scan(ForeignScanState *node)
 }
 
 static void
+explain_conds(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	List *context;
+	Node *quals;
+
+	if (plan->fdw_recheck_quals == NIL)
+		return;
+	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
+	quals = (Node *) make_ands_explicit(plan->fdw_recheck_quals);
+	ExplainPropertyText("KV Cond",
+						deparse_expression(quals, context,
+										   es->verbose ||
+											   list_length(es->rtable) > 1,
+										   false),
+						es);
+}
+
+static void
 explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	KvScanState *state = node->fdw_state;
 
-	ExplainPropertyText("KV Range", "all keys", es);
+	if (state->count)
+		ExplainPropertyText("KV Aggregate",
+							psprintf("count(*) on %s",
+									 RelationGetRelationName(state->rel)),
+							es);
+	explain_conds(node, es);
+	if (state->reverse)
+		ExplainPropertyText("KV Direction", "backward", es);
 	if (es->analyze)
 		ExplainPropertyInteger("KV Rows Read", NULL, state->rows_read, es);
 }
@@ -350,9 +426,6 @@ explain_scan(ForeignScanState *node, ExplainState *es)
 void
 kvlsm_scan_callbacks(FdwRoutine *routine)
 {
-	routine->GetForeignRelSize = get_rel_size;
-	routine->GetForeignPaths = get_paths;
-	routine->GetForeignPlan = get_plan;
 	routine->BeginForeignScan = begin_scan;
 	routine->IterateForeignScan = iterate_scan;
 	routine->ReScanForeignScan = rescan;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * fdw_plan.h - what the planning files of the foreign data wrapper share, and
+ * how a plan is handed to the executor.
+ */
+#ifndef KVLSM_FDW_PLAN_H
+#define KVLSM_FDW_PLAN_H
+
+#include "fdw_cond.h"
+
+#include "nodes/plannodes.h"
+
+/* rel->fdw_private */
+typedef struct KvlsmRelInfo
+{
+	KvlsmLayout *layout;
+	IndexOptInfo *index; /* the key, described as an index */
+	double bytes;		 /* of the table, about */
+	bool known;			 /* by the engine, not guessed */
+} KvlsmRelInfo;
+
+typedef enum KvlsmRowLock
+{
+	KVLSM_LOCK_NONE,
+	KVLSM_LOCK_SHARE,
+	KVLSM_LOCK_UPDATE
+} KvlsmRowLock;
+
+/* fdw_private of a ForeignScan: lists of integers, but for CONDS */
+enum
+{
+	KVLSM_PLAN_COLUMNS, /* attribute numbers that are wanted; 0: all */
+	KVLSM_PLAN_FLAGS,	/* see below */
+	KVLSM_PLAN_CONDS,	/* belonging to fdw_recheck_quals */
+};
+enum
+{
+	KVLSM_FLAG_LOCK,	/* KvlsmRowLock */
+	KVLSM_FLAG_POLICY,	/* LockWaitPolicy */
+	KVLSM_FLAG_REVERSE, /* 1: backward */
+	KVLSM_FLAG_COUNT	/* 1: the answer is the number of rows */
+};
+
+/* ---- fdw_size.c */
+/* Fills rel's pages and tuples; never raises because of the store. */
+void kvlsm_estimate_size(RelOptInfo *rel, Oid relid, KvlsmRelInfo *info);
+/*
+ * About how many rows the conditions leave of the table, by the engine's
+ * files; false: nobody can say, or a value is not known yet.
+ */
+bool kvlsm_estimate_rows(PlannerInfo *root, const KvlsmRelInfo *info,
+						 Oid relid, const KvlsmChosen *chosen, double *rows);
+
+/* ---- fdw_plan.c */
+void kvlsm_plan_callbacks(FdwRoutine *routine);
+/* Startup and total cost of reading so many rows of so many intervals. */
+void kvlsm_scan_cost(const RelOptInfo *rel, double ranges, double rows,
+					 Cost per_row, Cost *startup, Cost *total);
+
+/* ---- fdw_count.c */
+void kvlsm_upper_paths(PlannerInfo *root, UpperRelationKind stage,
+					   RelOptInfo *input, RelOptInfo *output, void *extra);
+ForeignScan *kvlsm_count_plan(PlannerInfo *root, ForeignPath *path,
+							  List *tlist);
+
+#endif /* KVLSM_FDW_PLAN_H */

@@ -1,0 +1,155 @@
+-- Conditions, orders and joins that the store answers itself, each with its
+-- plan and with the answer of a heap table beside it.
+SET client_min_messages = warning;
+CREATE SCHEMA pushdown;
+SET search_path = pushdown, public;
+CREATE FOREIGN TABLE t (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm;
+CREATE TABLE h (key text COLLATE "C" PRIMARY KEY, value text NOT NULL);
+INSERT INTO h SELECT 'k' || lpad(i::text, 4, '0'), 'v' || i
+	FROM generate_series(1, 2000) i;
+INSERT INTO h VALUES ('a%b', 'p'), ('a_b', 'u'), ('ab', 'l'), ('k', 'short'),
+	('k0005x', 'longer'), ('z', 'last');
+INSERT INTO t SELECT * FROM h;
+ANALYZE h;
+
+-- The plan, then whether both tables answer the same, in the same order.
+CREATE FUNCTION same(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	a text[];
+	b text[];
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || replace(replace(query, '@', 't'), '#', '@') LOOP
+		RETURN NEXT line;
+	END LOOP;
+	EXECUTE 'SELECT array_agg(r::text) FROM (' || replace(replace(query, '@', 't'), '#', '@')
+		|| ') r' INTO a;
+	EXECUTE 'SELECT array_agg(r::text) FROM (' || replace(replace(query, '@', 'h'), '#', '@')
+		|| ') r' INTO b;
+	IF query !~* 'order by' THEN
+		a := (SELECT array_agg(x ORDER BY x) FROM unnest(a) x);
+		b := (SELECT array_agg(x ORDER BY x) FROM unnest(b) x);
+	END IF;
+	RETURN NEXT CASE WHEN a IS NOT DISTINCT FROM b
+		THEN 'same: ' || coalesce(cardinality(a), 0) || ' rows'
+		ELSE 'DIFFERENT: ' || coalesce(left(a::text, 200), 'nothing')
+			|| ' instead of ' || coalesce(left(b::text, 200), 'nothing') END;
+END $$;
+
+SELECT same('SELECT * FROM @');
+SELECT same('SELECT * FROM @ WHERE key = ''k0042''');
+SELECT same('SELECT * FROM @ WHERE ''k0042'' = key');
+SELECT same('SELECT * FROM @ WHERE key = ''k0042'' AND value = ''v42''');
+SELECT same('SELECT * FROM @ WHERE key = ''nothing''');
+SELECT same('SELECT * FROM @ WHERE key = ''''');
+SELECT same('SELECT * FROM @ WHERE key = NULL');
+SELECT same('SELECT * FROM @ WHERE key > ''k0010'' AND key < ''k0020''');
+SELECT same('SELECT * FROM @ WHERE key >= ''k0010'' AND key <= ''k0020''');
+SELECT same('SELECT * FROM @ WHERE key BETWEEN ''k0005'' AND ''k0006''');
+SELECT same('SELECT * FROM @ WHERE key > ''k''');
+SELECT same('SELECT * FROM @ WHERE key <= ''k''');
+SELECT same('SELECT * FROM @ WHERE key > ''''');
+SELECT same('SELECT * FROM @ WHERE key <= ''''');
+SELECT same('SELECT * FROM @ WHERE key > ''k0010'' AND key < ''k0005''');
+SELECT same('SELECT * FROM @ WHERE key > ''k0010'' AND key > ''k0100'' AND key <= ''k0110'' AND key < ''k0200''');
+SELECT same('SELECT * FROM @ WHERE key IN (''k0003'', ''k0001'', ''no'', ''k0001'', NULL)');
+SELECT same('SELECT * FROM @ WHERE key = ANY (''{}''::text[])');
+SELECT same('SELECT * FROM @ WHERE key = ANY (NULL::text[])');
+SELECT same('SELECT * FROM @ WHERE key = ANY (ARRAY(SELECT ''k'' || lpad(i::text, 4, ''0'') FROM generate_series(1, 300) i)) ORDER BY key');
+SELECT same('SELECT * FROM @ WHERE key = ANY (ARRAY[''z'', ''ab'', ''k'']) ORDER BY key DESC');
+SELECT same('SELECT * FROM @ WHERE key NOT IN (''k0003'', ''k0001'') AND key < ''k0010''');
+SELECT same('SELECT * FROM @ WHERE key LIKE ''k001%''');
+SELECT same('SELECT * FROM @ WHERE key LIKE ''k0%1''');
+SELECT same('SELECT * FROM @ WHERE key LIKE ''a\%b''');
+SELECT same('SELECT * FROM @ WHERE key LIKE ''a_b''');
+SELECT same('SELECT * FROM @ WHERE key LIKE ''%b''');
+SELECT same('SELECT * FROM @ WHERE key ^# ''k19''');
+SELECT same('SELECT * FROM @ WHERE starts_with(key, ''k199'')');
+SELECT same('SELECT * FROM @ WHERE (key, value) > (''k1998'', ''v1998'')');
+SELECT same('SELECT * FROM @ WHERE key = ''k0001'' OR key = ''k0002''');
+
+-- Orders, limits
+SELECT same('SELECT * FROM @ ORDER BY key');
+SELECT same('SELECT * FROM @ ORDER BY key DESC LIMIT 3');
+SELECT same('SELECT * FROM @ WHERE key > ''k0100'' ORDER BY key LIMIT 5 OFFSET 2');
+SELECT same('SELECT * FROM @ WHERE key < ''k0100'' ORDER BY key DESC LIMIT 5');
+SELECT same('SELECT * FROM @ ORDER BY key, value');
+SELECT same('SELECT * FROM @ ORDER BY value LIMIT 2');
+SELECT same('SELECT DISTINCT key FROM @ WHERE key LIKE ''k000%'' ORDER BY key');
+SELECT same('SELECT min(key), max(key) FROM @');
+SELECT same('SELECT min(key) FROM @ WHERE key > ''k0500''');
+SELECT same('SELECT max(key) FROM @ WHERE key LIKE ''k05%''');
+
+-- Counting
+SELECT same('SELECT count(*) FROM @');
+SELECT same('SELECT count(*), count(key) FROM @ WHERE key >= ''k0100'' AND key < ''k0200''');
+SELECT same('SELECT count(*) + 1 FROM @ WHERE key IN (''k0001'', ''k0002'', ''no'')');
+SELECT same('SELECT count(value) FROM @');
+SELECT same('SELECT count(*) FROM @ WHERE value > ''v5''');
+SELECT same('SELECT count(*) FROM @ WHERE key LIKE ''k05%''');
+SELECT same('SELECT count(*) FILTER (WHERE key > ''k'') FROM @');
+SELECT same('SELECT count(*) FROM @ HAVING count(*) > 1');
+SELECT same('SELECT count(*) FROM @ WHERE false');
+SELECT same('SELECT left(key, 2), count(*) FROM @ GROUP BY 1 ORDER BY 1');
+
+-- Joins: a path with a parameter, begun again for every row
+SELECT same('SELECT h2.key, x.value FROM h h2 JOIN @ x ON x.key = h2.key WHERE h2.value IN (''v7'', ''v8'', ''v9'')');
+SELECT same('SELECT i, (SELECT value FROM @ x WHERE x.key = ''k000'' || i) FROM generate_series(1, 12) i');
+SELECT same('SELECT i, (SELECT count(*) FROM @ x WHERE x.key LIKE ''k000%'') FROM generate_series(1, 3) i');
+SELECT same('SELECT i, (SELECT count(*) FROM @ x WHERE x.key <= ''k000'' || i) FROM generate_series(1, 3) i');
+SELECT same('SELECT i, x.value FROM generate_series(1, 3) i, LATERAL (SELECT * FROM @ y WHERE y.key > ''k000'' || i ORDER BY key LIMIT 1) x');
+SELECT same('SELECT i FROM generate_series(1, 3) i LEFT JOIN @ x ON x.key = ''k'' || i');
+SELECT same('SELECT a.key FROM @ a JOIN @ b USING (key) WHERE a.key < ''k0003''');
+SELECT same('SELECT * FROM @ WHERE key = (SELECT max(key) FROM h)');
+SELECT same('SELECT * FROM @ x WHERE EXISTS (SELECT FROM h WHERE h.key = x.key AND h.value = ''v11'')');
+SELECT same('SELECT x.key FROM unnest(ARRAY[''k0001'', ''k0009'']) u JOIN @ x ON x.key = u');
+
+-- Prepared statements: a NULL, and the generic plan
+PREPARE get(text) AS SELECT value FROM t WHERE key = $1;
+SET plan_cache_mode = force_generic_plan;
+EXPLAIN (COSTS OFF) EXECUTE get('k0001');
+EXECUTE get('k0001');
+EXECUTE get(NULL);
+EXECUTE get('none');
+PREPARE page(text, int) AS SELECT key FROM t WHERE key > $1 ORDER BY key LIMIT $2;
+EXPLAIN (COSTS OFF) EXECUTE page('k0001', 2);
+EXECUTE page('k0001', 2);
+PREPARE many(text[]) AS SELECT value FROM t WHERE key = ANY ($1) ORDER BY key;
+EXPLAIN (COSTS OFF) EXECUTE many('{k0001}');
+EXECUTE many('{k0003,k0001,none,NULL}');
+EXECUTE many(NULL);
+RESET plan_cache_mode;
+
+-- A cursor backward and forward
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT key FROM t WHERE key < 'k0004' ORDER BY key;
+FETCH 5 FROM c;
+FETCH BACKWARD 2 FROM c;
+FETCH FIRST FROM c;
+FETCH LAST FROM c;
+COMMIT;
+
+-- What this transaction has written is seen, in order
+BEGIN;
+INSERT INTO t VALUES ('k0001a', 'new');
+DELETE FROM t WHERE key = 'k0002';
+UPDATE t SET value = 'changed' WHERE key = 'k0003';
+SELECT * FROM t WHERE key >= 'k0001' AND key < 'k0005' ORDER BY key DESC;
+SELECT * FROM t WHERE key IN ('k0001', 'k0001a', 'k0002', 'k0003');
+SELECT count(*) FROM t WHERE key ^@ 'k000';
+ROLLBACK;
+SELECT count(*) FROM t WHERE key ^@ 'k000';
+
+-- Estimates without ANALYZE
+SELECT kvlsm_flush();
+CREATE FUNCTION rows(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO line;
+	RETURN (line::jsonb #>> '{0,Plan,Plan Rows}')::int;
+END $$;
+SELECT rows('SELECT * FROM t') BETWEEN 1800 AND 2300 AS of_all,
+	rows('SELECT * FROM t WHERE key = ''x''') AS of_key;
+
+DROP SCHEMA pushdown CASCADE;
