@@ -528,4 +528,14 @@ typedef struct KvStats
 
 void kv_stats(KvDb *db, KvStats *stats);
 
+/* What reading has cost this process since it attached. */
+typedef struct KvReadCost
+{
+	uint64_t files; /* asked for a key, or gone through */
+	uint64_t filter_negatives;
+	uint64_t blocks_read, blocks_cached;
+	uint64_t skipped; /* keys met that were deleted or had expired */
+} KvReadCost;
+void kv_read_cost(const KvDb *db, KvReadCost *cost);
+
 #endif /* KV_ENGINE_H */

@@ -369,4 +369,5 @@ kvlsm_plan_callbacks(FdwRoutine *routine)
 	routine->GetForeignPaths = get_paths;
 	routine->GetForeignPlan = get_plan;
 	routine->GetForeignUpperPaths = kvlsm_upper_paths;
+	routine->AnalyzeForeignTable = kvlsm_analyze;
 }

@@ -41,7 +41,13 @@ enum
 	KVLSM_FLAG_COUNT	/* 1: the answer is the number of rows */
 };
 
+/* ---- fdw_analyze.c */
+bool kvlsm_analyze(Relation rel, AcquireSampleRowsFunc *func,
+				   BlockNumber *pages);
+
 /* ---- fdw_size.c */
+/* Rows and bytes, about; false: nobody can say.  Never raises. */
+bool kvlsm_table_size(Oid relid, double *tuples, double *bytes);
 /* Fills rel's pages and tuples; never raises because of the store. */
 void kvlsm_estimate_size(RelOptInfo *rel, Oid relid, KvlsmRelInfo *info);
 /*

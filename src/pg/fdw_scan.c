@@ -52,6 +52,8 @@ typedef struct KvScanState
 	int n_found, at; /* of the keys looked up, and delivered */
 	bool done;		 /* counted */
 	uint64 rows_read;
+	bool measure; /* for EXPLAIN (ANALYZE) */
+	KvReadCost before, cost;
 } KvScanState;
 
 static void
@@ -108,6 +110,8 @@ begin_scan(ForeignScanState *node, int eflags)
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	kvlsm_store_of_relation(RelationGetRelid(state->rel), false, &state->store);
+	state->measure = (estate->es_instrument & INSTRUMENT_BUFFERS) != 0 &&
+					 state->store.id != 0;
 	state->scan_context = AllocSetContextCreate(estate->es_query_cxt,
 												"kvlsm scan",
 												ALLOCSET_SMALL_SIZES);
@@ -239,6 +243,28 @@ next_row(ForeignScanState *node, KvSlice *key, KvSlice *value)
 	return next_scanned(state, snapshot, key, value);
 }
 
+/* Other nodes read between the calls of this one. */
+static void
+measure_begin(KvScanState *state)
+{
+	kv_read_cost(kvlsm_db(false), &state->before);
+}
+
+static void
+measure_end(KvScanState *state)
+{
+	KvReadCost now;
+
+	kv_read_cost(kvlsm_db(false), &now);
+	state->cost.files += now.files - state->before.files;
+	state->cost.filter_negatives += now.filter_negatives -
+									state->before.filter_negatives;
+	state->cost.blocks_read += now.blocks_read - state->before.blocks_read;
+	state->cost.blocks_cached += now.blocks_cached -
+								 state->before.blocks_cached;
+	state->cost.skipped += now.skipped - state->before.skipped;
+}
+
 /* ---- the executor's calls */
 
 /* Does the row in the slot satisfy the scan's conditions? */
@@ -326,19 +352,12 @@ count_rows(ForeignScanState *node)
 }
 
 static TupleTableSlot *
-iterate_scan(ForeignScanState *node)
+next_tuple(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	KvSlice key, value;
 
-	if (state->store.id != 0 && !state->ready)
-		make_ranges(node);
-	if (state->count)
-		return count_rows(node);
-	ExecClearTuple(slot);
-	if (state->store.id == 0)
-		return slot;
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -352,6 +371,24 @@ iterate_scan(ForeignScanState *node)
 			(satisfies(node, slot) && lock_row(node, slot, key)))
 			return slot;
 	}
+}
+
+static TupleTableSlot *
+iterate_scan(ForeignScanState *node)
+{
+	KvScanState *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	if (state->store.id == 0 && !state->count)
+		return ExecClearTuple(slot);
+	if (state->store.id != 0 && !state->ready)
+		make_ranges(node);
+	if (state->measure)
+		measure_begin(state);
+	slot = state->count ? count_rows(node) : next_tuple(node);
+	if (state->measure)
+		measure_end(state);
+	return slot;
 }
 
 /* The conditions' values may be others now. */
@@ -407,6 +444,31 @@ explain_conds(ForeignScanState *node, ExplainState *es)
 }
 
 static void
+explain_cost(const KvReadCost *cost, ExplainState *es)
+{
+	if (es->format == EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyText("KV Cost",
+							psprintf("files=%lu filter negatives=%lu blocks "
+									 "read=%lu cached=%lu tombstones "
+									 "skipped=%lu",
+									 (unsigned long) cost->files,
+									 (unsigned long) cost->filter_negatives,
+									 (unsigned long) cost->blocks_read,
+									 (unsigned long) cost->blocks_cached,
+									 (unsigned long) cost->skipped),
+							es);
+		return;
+	}
+	ExplainPropertyUInteger("KV Files", NULL, cost->files, es);
+	ExplainPropertyUInteger("KV Filter Negatives", NULL,
+							cost->filter_negatives, es);
+	ExplainPropertyUInteger("KV Blocks Read", NULL, cost->blocks_read, es);
+	ExplainPropertyUInteger("KV Blocks Cached", NULL, cost->blocks_cached, es);
+	ExplainPropertyUInteger("KV Tombstones Skipped", NULL, cost->skipped, es);
+}
+
+static void
 explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	KvScanState *state = node->fdw_state;
@@ -419,8 +481,11 @@ explain_scan(ForeignScanState *node, ExplainState *es)
 	explain_conds(node, es);
 	if (state->reverse)
 		ExplainPropertyText("KV Direction", "backward", es);
-	if (es->analyze)
-		ExplainPropertyInteger("KV Rows Read", NULL, state->rows_read, es);
+	if (!es->analyze)
+		return;
+	ExplainPropertyInteger("KV Rows Read", NULL, state->rows_read, es);
+	if (es->buffers)
+		explain_cost(&state->cost, es);
 }
 
 void

@@ -34,9 +34,8 @@ size_of(KvDb *db, KvSlice lower, KvSlice upper, double *entries, double *bytes)
 	return true;
 }
 
-/* Entries and bytes of the table; false if nobody can say. */
-static bool
-estimate(Oid relid, double *tuples, double *bytes)
+bool
+kvlsm_table_size(Oid relid, double *tuples, double *bytes)
 {
 	KvDb *db = kvlsm_db_if_ready();
 	char bounds[2][KV_STORE_PREFIX];
@@ -65,7 +64,7 @@ kvlsm_estimate_size(RelOptInfo *rel, Oid relid, KvlsmRelInfo *info)
 {
 	double tuples;
 
-	info->known = estimate(relid, &tuples, &info->bytes);
+	info->known = kvlsm_table_size(relid, &tuples, &info->bytes);
 	if (info->known)
 	{
 		rel->tuples = clamp_row_est(tuples);

@@ -141,6 +141,35 @@ SELECT count(*) FROM t WHERE key ^@ 'k000';
 ROLLBACK;
 SELECT count(*) FROM t WHERE key ^@ 'k000';
 
+-- What the store did for a query
+SELECT kvlsm_flush(), kvlsm_compact();
+DELETE FROM t WHERE key ^@ 'k001';
+CREATE FUNCTION cost(query text) RETURNS TABLE (what text, n text)
+LANGUAGE plpgsql AS $$
+DECLARE plan jsonb;
+BEGIN
+	-- the second time, when the blocks are in the cache
+	FOR i IN 1..2 LOOP
+		EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
+	END LOOP;
+	RETURN QUERY SELECT key, value
+		FROM jsonb_each_text(plan #> '{0,Plan}') WHERE key LIKE 'KV %';
+END $$;
+SELECT * FROM cost('SELECT * FROM t WHERE key = ''k0042''');
+SELECT * FROM cost('SELECT * FROM t WHERE key = ''k0042x''');
+SELECT * FROM cost('SELECT * FROM t WHERE key >= ''k0005'' AND key < ''k0025''');
+SELECT * FROM cost('SELECT * FROM t WHERE key >= ''k0005'' AND key < ''k0025'' ORDER BY key DESC');
+SELECT * FROM cost('SELECT count(*) FROM t');
+CREATE FUNCTION lines(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) '
+		|| query LOOP
+		IF line ~ 'KV|Scan' THEN RETURN NEXT line; END IF;
+	END LOOP;
+END $$;
+SELECT lines('SELECT * FROM t WHERE key = ''k0042''');
+
 -- Estimates without ANALYZE
 SELECT kvlsm_flush();
 CREATE FUNCTION rows(query text) RETURNS int LANGUAGE plpgsql AS $$
@@ -151,5 +180,19 @@ BEGIN
 END $$;
 SELECT rows('SELECT * FROM t') BETWEEN 1800 AND 2300 AS of_all,
 	rows('SELECT * FROM t WHERE key = ''x''') AS of_key;
+
+-- ANALYZE: the statistics of any table
+ANALYZE VERBOSE t;
+SELECT attname, n_distinct, null_frac,
+	array_length(histogram_bounds::text::text[], 1)
+	FROM pg_stats WHERE schemaname = 'pushdown' AND tablename = 't'
+	ORDER BY 1;
+SELECT rows('SELECT * FROM t WHERE value = ''v7''') AS of_value,
+	rows('SELECT * FROM t WHERE value LIKE ''v1%''') BETWEEN 500 AND 1500
+		AS of_pattern,
+	rows('SELECT * FROM t WHERE key >= ''k1000'' AND key < ''k1500''')
+		BETWEEN 300 AND 700 AS of_range,
+	rows('SELECT * FROM h JOIN t USING (key)') BETWEEN 1500 AND 2500
+		AS of_join;
 
 DROP SCHEMA pushdown CASCADE;

@@ -267,3 +267,15 @@ kv_stats(KvDb *db, KvStats *out)
 		if (atomic_load_explicit(&s->doubts[i].xid, memory_order_relaxed) != 0)
 			out->doubtful++;
 }
+
+void
+kv_read_cost(const KvDb *db, KvReadCost *cost)
+{
+	const KvSstStats *s = &db->sst_stats;
+
+	cost->files = s->filter_checks + s->iterators;
+	cost->filter_negatives = s->filter_negatives;
+	cost->blocks_read = s->blocks_read;
+	cost->blocks_cached = s->blocks_cached;
+	cost->skipped = db->skipped;
+}

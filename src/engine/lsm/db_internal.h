@@ -235,6 +235,7 @@ struct KvDb
 	KvReaderSlot *reader;
 	KvCache cache;
 	KvSstStats sst_stats;
+	uint64_t skipped;	   /* keys that scans and gets met dead */
 	KvIdentity identity;   /* read from shared when tables are opened */
 	KvOpenTable *tables;   /* by file slot */
 	uint64_t tables_swept; /* version at which closed files were let go */

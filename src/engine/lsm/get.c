@@ -30,6 +30,7 @@ visit(void *arg, const KvEntry *e)
 		return false;
 	g->done = true;
 	g->found = verdict == KV_SEEN_LIVE;
+	g->db->skipped += !g->found;
 	if (g->found)
 		g->status = g->take(g->arg, e);
 	return true;

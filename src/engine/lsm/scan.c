@@ -377,6 +377,7 @@ next_forward(KvScan *scan, KvEntry *entry, KvError *err)
 				status = kv_fail(err, KV_NO_MEMORY, "out of memory for a scan");
 			if (status != KV_OK)
 				return status;
+			scan->db->skipped += verdict == KV_SEEN_DEAD;
 			if (verdict == KV_SEEN_LIVE)
 			{
 				*entry = it->entry;
@@ -482,6 +483,7 @@ next_backward(KvScan *scan, KvEntry *entry, KvError *err)
 			entry->value = kv_slice(scan->value.data, scan->value.len);
 			return KV_OK;
 		}
+		scan->db->skipped++;
 	}
 }
 

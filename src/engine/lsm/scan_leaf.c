@@ -72,7 +72,10 @@ kv_scan_leaf_forward(KvScan *scan, KvEntry *entry)
 			break;
 		decided = true;
 		if (kv_entry_is_dead(e, scan->view.now_us))
+		{
+			scan->db->skipped++;
 			continue;
+		}
 		*entry = *e;
 		scan->on_returned = true;
 		return true;
@@ -103,8 +106,13 @@ kv_scan_leaf_backward(KvScan *scan, KvEntry *entry)
 		if (!kv_scan_decide(scan, e->key))
 			break;
 		scan->on_returned = true;
-		if (!leaf_shows(scan, e) || kv_entry_is_dead(e, scan->view.now_us))
+		if (!leaf_shows(scan, e))
 			continue;
+		if (kv_entry_is_dead(e, scan->view.now_us))
+		{
+			scan->db->skipped++;
+			continue;
+		}
 		*entry = *e;
 		return true;
 	}

@@ -69,6 +69,7 @@ kv_table_open(KvDb *db, uint32_t slot, KvSst **sst, KvError *err)
 			env->ops->close(env, file);
 		return st;
 	}
+	kv_sst_count_in(t->sst, &db->sst_stats);
 	t->file_no = meta->file_no;
 	*sst = t->sst;
 	return KV_OK;

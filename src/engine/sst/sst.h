@@ -99,7 +99,10 @@ typedef struct KvSstStats
 {
 	uint64_t filter_checks, filter_negatives;
 	uint64_t blocks_read, blocks_cached;
+	uint64_t iterators; /* opened */
 } KvSstStats;
+/* Where the table's iterators count; borrowed as long as the table is open. */
+void kv_sst_count_in(KvSst *sst, KvSstStats *stats);
 
 /*
  * Visits the versions of key, newest first, until fn returns true or none is

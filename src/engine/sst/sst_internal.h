@@ -32,6 +32,7 @@ struct KvSst
 	KvBuffer ranges_mem; /* payload of the range deletes */
 	KvEntry *ranges;	 /* their keys and values point into it; or NULL */
 	uint32_t *reach;	 /* [i]: which of 0..i has the largest upper bound */
+	KvSstStats *stats;	 /* of iterators; or NULL */
 
 	/* Scratch of one call at a time. */
 	KvCursor top;

@@ -76,7 +76,8 @@ copy_block(SstIter *it, KvBlockHandle h, KvBlockKind kind, KvFetch how,
 {
 	KvSst *sst = it->sst;
 	KvBlockRef ref;
-	KvStatus status = kv_sst_fetch(sst, h, kind, how, &ref, NULL, it->base.err);
+	KvStatus status = kv_sst_fetch(sst, h, kind, how, &ref, sst->stats,
+								   it->base.err);
 
 	if (status != KV_OK)
 		return status;
@@ -163,6 +164,8 @@ copy_cached(SstIter *it, KvBlockHandle h, KvStatus *status)
 	if (sst->cache == NULL ||
 		!kv_cache_find(sst->cache, sst->file_no, h.offset, &data, &len, &pin))
 		return false;
+	if (sst->stats != NULL)
+		sst->stats->blocks_cached++;
 	*status = copy_in(it, data, len, &it->data_mem);
 	kv_cache_unpin(sst->cache, pin);
 	/* the next one, most often, while this one is being gone through */
@@ -187,6 +190,8 @@ fill_data(SstIter *it, KvBlockHandle h, Direction dir)
 		if (status != KV_OK)
 			return status;
 	}
+	if (it->sst->stats != NULL)
+		it->sst->stats->blocks_read++;
 	return kv_sst_decode_block(it->sst, h, KV_BLOCK_DATA,
 							   it->ahead.data + (h.offset - it->ahead_off),
 							   &it->data_mem, it->base.err);
@@ -585,6 +590,12 @@ new_iter(KvSst *sst)
 	return it;
 }
 
+void
+kv_sst_count_in(KvSst *sst, KvSstStats *stats)
+{
+	sst->stats = stats;
+}
+
 KvStatus
 kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **result, KvError *err)
 {
@@ -600,6 +611,8 @@ kv_sst_iter(KvSst *sst, uint32_t readahead, KvIter **result, KvError *err)
 		it = new_iter(sst);
 	if (it == NULL)
 		return kv_fail(err, KV_NO_MEMORY, "out of memory for an iterator");
+	if (sst->stats != NULL)
+		sst->stats->iterators++;
 	it->base.valid = false;
 	it->base.status = KV_OK;
 	it->base.err = err;
