@@ -467,6 +467,8 @@ KvStatus kv_scan_open(KvDb *db, const KvReadView *view, KvSlice lower,
 					  KvScan **scan, KvError *err) KV_MUST_CHECK;
 /* The next key in the direction: KV_NOT_FOUND at the end.  Borrowed until the next call. */
 KvStatus kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err) KV_MUST_CHECK;
+/* How many keys are left; they are gone through, several times as fast. */
+KvStatus kv_scan_count(KvScan *scan, uint64_t *n, KvError *err) KV_MUST_CHECK;
 /* As after kv_scan_open; overlay is rewound too. */
 KvStatus kv_scan_rewind(KvScan *scan, KvError *err) KV_MUST_CHECK;
 void kv_scan_close(KvScan *scan);

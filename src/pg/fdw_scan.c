@@ -202,30 +202,36 @@ next_point(KvScanState *state, Snapshot snapshot, KvSlice *key, KvSlice *value)
 	return true;
 }
 
+/* Opens the next interval; false: there is none. */
+static bool
+open_next(KvScanState *state, Snapshot snapshot)
+{
+	MemoryContext old;
+	KvlsmKeyRange *range;
+
+	if (state->scan != NULL)
+		kvlsm_scan_close(state->scan);
+	state->scan = NULL;
+	if (state->next == state->n_ranges)
+		return false;
+	CHECK_FOR_INTERRUPTS();
+	range = next_range(state);
+	old = MemoryContextSwitchTo(state->scan_context);
+	state->scan = kvlsm_scan_open(range->lower, range->upper, state->reverse,
+								  snapshot);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 static bool
 next_scanned(KvScanState *state, Snapshot snapshot, KvSlice *key,
 			 KvSlice *value)
 {
 	KvEntry entry;
 
-	for (;;)
-	{
-		MemoryContext old;
-		KvlsmKeyRange *range;
-
-		if (state->scan != NULL && kvlsm_scan_next(state->scan, &entry))
-			break;
-		if (state->scan != NULL)
-			kvlsm_scan_close(state->scan);
-		state->scan = NULL;
-		if (state->next == state->n_ranges)
+	while (state->scan == NULL || !kvlsm_scan_next(state->scan, &entry))
+		if (!open_next(state, snapshot))
 			return false;
-		range = next_range(state);
-		old = MemoryContextSwitchTo(state->scan_context);
-		state->scan = kvlsm_scan_open(range->lower, range->upper,
-									  state->reverse, snapshot);
-		MemoryContextSwitchTo(old);
-	}
 	*key = entry.key;
 	*value = entry.value;
 	return true;
@@ -327,6 +333,7 @@ count_rows(ForeignScanState *node)
 	KvScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	List *tlist = castNode(ForeignScan, node->ss.ps.plan)->fdw_scan_tlist;
+	Snapshot snapshot = node->ss.ps.state->es_snapshot;
 	int64 n = 0;
 	KvSlice key, value;
 	ListCell *lc;
@@ -334,11 +341,12 @@ count_rows(ForeignScanState *node)
 	if (state->done)
 		return ExecClearTuple(slot);
 	state->done = true;
-	while (state->store.id != 0 && next_row(node, &key, &value))
-	{
-		if ((++n & 1023) == 0)
-			CHECK_FOR_INTERRUPTS();
-	}
+	if (state->points)
+		while (next_point(state, snapshot, &key, &value))
+			n++;
+	else
+		while (state->store.id != 0 && open_next(state, snapshot))
+			n += kvlsm_scan_count(state->scan);
 	state->rows_read += n;
 	ExecClearTuple(slot);
 	foreach (lc, tlist)

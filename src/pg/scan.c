@@ -284,6 +284,20 @@ kvlsm_scan_next(KvlsmScan *scan, KvEntry *entry)
 	return true;
 }
 
+uint64
+kvlsm_scan_count(KvlsmScan *scan)
+{
+	uint64_t n;
+	KvError err;
+	KvStatus status;
+
+	kv_error_clear(&err);
+	status = kv_scan_count(scan->scan, &n, &err);
+	kvlsm_ssi_report(scan->snapshot);
+	kvlsm_check(status, &err);
+	return n;
+}
+
 void
 kvlsm_scan_rewind(KvlsmScan *scan)
 {

@@ -51,6 +51,8 @@ KvlsmScan *kvlsm_scan_open(KvSlice lower, KvSlice upper, bool reverse,
 						   Snapshot snapshot);
 /* false at the end; entry borrowed until the next call */
 bool kvlsm_scan_next(KvlsmScan *scan, KvEntry *entry);
+/* How many are left; the scan is at its end then. */
+uint64 kvlsm_scan_count(KvlsmScan *scan);
 void kvlsm_scan_rewind(KvlsmScan *scan);
 void kvlsm_scan_close(KvlsmScan *scan);
 void kvlsm_close_all_scans(void); /* at the end of a transaction; never fails */

@@ -237,16 +237,13 @@ kvlsm_sql_count(PG_FUNCTION_ARGS)
 {
 	KeyInterval interval;
 	KvlsmScan *scan;
-	KvEntry entry;
-	int64 n = 0;
+	int64 n;
 
 	if (!open_interval(fcinfo, &interval))
 		PG_RETURN_INT64(0);
 	scan = kvlsm_scan_open(interval.lower, interval.upper, false,
 						   GetActiveSnapshot());
-	while (kvlsm_scan_next(scan, &entry))
-		if (++n % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
+	n = (int64) kvlsm_scan_count(scan);
 	kvlsm_scan_close(scan);
 	PG_RETURN_INT64(n);
 }

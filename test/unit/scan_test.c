@@ -178,6 +178,58 @@ KV_TEST(rewind_starts_again)
 	test_db_free(&t);
 }
 
+/* What is left after each step, counted by going through it and at once. */
+static void
+check_counts(TestDb *t, bool reverse, uint64_t rows)
+{
+	uint64_t first, n;
+	KvError err;
+
+	for (first = 0; first <= rows; first += rows / 3 + 1)
+	{
+		KvScan *scan = open_scan(t, "k000100", "k003900", reverse, NULL);
+		uint64_t i;
+
+		for (i = 0; i < first; i++)
+			KV_REQUIRE(next_key(scan)[0] != '\0');
+		KV_CHECK_OK(kv_scan_count(scan, &n, &err), &err);
+		KV_CHECK_EQ(n, rows - first);
+		check_next(scan, "");
+		KV_CHECK_OK(kv_scan_rewind(scan, &err), &err);
+		KV_CHECK_OK(kv_scan_count(scan, &n, &err), &err);
+		KV_CHECK_EQ(n, rows);
+		kv_scan_close(scan);
+	}
+}
+
+KV_TEST(counting_sees_what_going_through_sees)
+{
+	TestDb t = open_db();
+	char key[32];
+	int step, i;
+
+	fill(&t, 0, 4000, 1);
+	for (step = 0; step < 3; step++)
+	{
+		/* in the memtable; over a file; and in one file alone */
+		uint64_t deleted = step == 0 ? 0 : 190;
+
+		check_counts(&t, false, 3800 - deleted);
+		check_counts(&t, true, 3800 - deleted);
+		test_flush(&t);
+		check_counts(&t, false, 3800 - deleted);
+		for (i = 100; step == 0 && i < 3900; i += 20)
+		{
+			snprintf(key, sizeof(key), "k%06d", i);
+			test_delete(&t, key);
+			fill(&t, i + 1, i + 3, 1);
+		}
+		if (step == 1)
+			test_compact(&t);
+	}
+	test_db_free(&t);
+}
+
 KV_TEST(own_writes_lie_on_top)
 {
 	TestDb t = open_db();

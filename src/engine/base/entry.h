@@ -84,7 +84,8 @@ typedef struct KvIterOps
 	 * which saves the way through all layers, and calls leaf_moved before
 	 * anything else is done with it.  *inside: none of the leaf's entries
 	 * reaches the bound: forward, the first key that is not wanted, backward,
-	 * the last that is (len 0: there is none).  No entry of it has an xid.
+	 * the last that is (len 0: there is none).  What its entries say of
+	 * their transactions is what the file says: the reader asks further.
 	 */
 	KvIter *(*leaf)(KvIter *it, KvSlice bound, bool *inside);
 	void (*leaf_moved)(KvIter *it);

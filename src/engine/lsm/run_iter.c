@@ -313,7 +313,7 @@ run_leaf(KvIter *it, KvSlice bound, bool *inside)
 	KvRunIter *r = (KvRunIter *) it;
 	const KvFileMeta *meta = meta_of(r, r->at);
 
-	if (!it->valid || r->standing != AT_ENTRY || meta->max_xid != 0 ||
+	if (!it->valid || r->standing != AT_ENTRY ||
 		r->sub_readahead != *r->readahead)
 		return NULL;
 	*inside = bound.len == 0 || (r->forward ? kv_key_after_file(bound, meta)

@@ -332,14 +332,14 @@ check_cancel(KvScan *scan, KvError *err)
 /* ---- rows of many sources */
 
 static KvStatus
-next_forward(KvScan *scan, KvEntry *entry, KvError *err)
+next_forward(KvScan *scan, KvEntry *entry, uint64_t *count, KvError *err)
 {
 	KvStatus status;
 
 	KV_ASSERT(scan->positioned && !scan->reverse);
 	if (scan->leaf != NULL)
 	{
-		if (kv_scan_leaf_forward(scan, entry))
+		if (kv_scan_leaf_forward(scan, entry, count))
 			return KV_OK;
 		status = check_cancel(scan, err);
 		if (status != KV_OK)
@@ -487,8 +487,9 @@ next_backward(KvScan *scan, KvEntry *entry, KvError *err)
 	}
 }
 
-KvStatus
-kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err)
+/* With count, rows may be counted instead of being returned. */
+static KvStatus
+next_row(KvScan *scan, KvEntry *entry, uint64_t *count, KvError *err)
 {
 	KvStatus status;
 
@@ -504,10 +505,28 @@ kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err)
 	if (scan->reverse)
 		status = next_backward(scan, entry, err);
 	else
-		status = next_forward(scan, entry, err);
+		status = next_forward(scan, entry, count, err);
 	if (status != KV_OK && status != KV_NOT_FOUND)
 		drop_merge(scan);
 	return status;
+}
+
+KvStatus
+kv_scan_next(KvScan *scan, KvEntry *entry, KvError *err)
+{
+	return next_row(scan, entry, NULL, err);
+}
+
+KvStatus
+kv_scan_count(KvScan *scan, uint64_t *n, KvError *err)
+{
+	KvStatus status;
+	KvEntry entry;
+
+	*n = 0;
+	while ((status = next_row(scan, &entry, n, err)) == KV_OK)
+		++*n;
+	return status == KV_NOT_FOUND ? KV_OK : status;
 }
 
 KvStatus

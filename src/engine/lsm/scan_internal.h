@@ -22,11 +22,12 @@ struct KvScan
 	KvSlice lower, upper; /* copies, behind the struct */
 	bool reverse;
 	KvIter *overlay;
-	KvIter *merge;	  /* NULL: to be built */
-	KvIter *leaf;	  /* moved instead of the merge, or NULL */
-	bool leaf_inside; /* the bound need not be looked at */
-	uint64_t version; /* whose files are pinned */
-	uint32_t *slots;  /* of the runs' files */
+	KvIter *merge;		/* NULL: to be built */
+	KvIter *leaf;		/* moved instead of the merge, or NULL */
+	bool leaf_inside;	/* the bound need not be looked at */
+	uint64_t shown_xid; /* the last one found visible in a leaf; 0: none */
+	uint64_t version;	/* whose files are pinned */
+	uint32_t *slots;	/* of the runs' files */
 	uint32_t n_slots, cap_slots;
 	uint32_t readahead; /* for the runs */
 	uint32_t moves;		/* until read-ahead is switched on */
@@ -61,9 +62,10 @@ void kv_scan_drop_ranges(KvScan *scan);
 void kv_scan_enter_leaf(KvScan *scan);
 /*
  * The next row after the one that was returned.  false: the leaf was left,
- * and the merge stands at what was not looked at yet.
+ * and the merge stands at what was not looked at yet.  With count, rows are
+ * counted until the leaf is left, and none is returned.
  */
-bool kv_scan_leaf_forward(KvScan *scan, KvEntry *entry);
+bool kv_scan_leaf_forward(KvScan *scan, KvEntry *entry, uint64_t *count);
 /*
  * The same backward.  The leaf stands at the oldest version of a key; only
  * what is known to be its newest as well is decided here.

@@ -39,19 +39,34 @@ leaf_must_stop(KvScan *scan)
 	return scan->moves < READAHEAD_AFTER && ++scan->moves == READAHEAD_AFTER;
 }
 
-/* The versions that the leaf has are visible, or too new. */
+/*
+ * Does the view see the version?  A visible transaction stays visible to it,
+ * so a file that one transaction has written asks once.  *failed: it is not
+ * known; the merge will say why.
+ */
 static inline bool
-leaf_shows(const KvScan *scan, const KvEntry *e)
+leaf_shows(KvScan *scan, const KvEntry *e, bool *failed)
 {
-	KV_ASSERT(e->xid == 0);
-	return e->csn <= scan->view.max_csn;
+	KvVerdict verdict;
+
+	if (e->csn > scan->view.max_csn)
+		return false;
+	if (e->xid == 0 || e->xid == scan->shown_xid)
+		return true;
+	*failed = kv_judge(scan->db, &scan->view, e, KV_FROM_DOUBTFUL_FILE,
+					   &verdict) != KV_OK;
+	if (*failed || verdict == KV_HIDDEN)
+		return false;
+	scan->shown_xid = e->xid;
+	return true;
 }
 
 bool
-kv_scan_leaf_forward(KvScan *scan, KvEntry *entry)
+kv_scan_leaf_forward(KvScan *scan, KvEntry *entry, uint64_t *count)
 {
 	KvIter *leaf = scan->leaf;
 	bool decided = true; /* the key at hand: it was returned */
+	bool failed = false;
 
 	leaf->err = scan->merge->err;
 	KV_ASSERT(scan->on_returned && !scan->reverse);
@@ -64,8 +79,14 @@ kv_scan_leaf_forward(KvScan *scan, KvEntry *entry)
 		if (!leaf->valid || leaf_must_stop(scan))
 			break;
 		decided &= leaf->repeats == KV_REPEATS_YES;
-		if (decided || !leaf_shows(scan, e))
+		if (decided)
 			continue;
+		if (!leaf_shows(scan, e, &failed))
+		{
+			if (failed)
+				break;
+			continue;
+		}
 		if (!scan->leaf_inside && kv_slice_compare(e->key, scan->upper) >= 0)
 			break;
 		if (!kv_scan_decide(scan, e->key))
@@ -74,6 +95,11 @@ kv_scan_leaf_forward(KvScan *scan, KvEntry *entry)
 		if (kv_entry_is_dead(e, scan->view.now_us))
 		{
 			scan->db->skipped++;
+			continue;
+		}
+		if (count != NULL)
+		{
+			++*count;
 			continue;
 		}
 		*entry = *e;
@@ -88,12 +114,14 @@ bool
 kv_scan_leaf_backward(KvScan *scan, KvEntry *entry)
 {
 	KvIter *leaf = scan->leaf;
+	bool failed = false;
 
 	leaf->err = scan->merge->err;
 	KV_ASSERT(scan->reverse);
 	for (;;)
 	{
 		const KvEntry *e = &leaf->entry;
+		bool shows;
 
 		if (scan->on_returned)
 			leaf->ops->prev(leaf);
@@ -103,10 +131,11 @@ kv_scan_leaf_backward(KvScan *scan, KvEntry *entry)
 			break;
 		if (!scan->leaf_inside && kv_slice_compare(e->key, scan->lower) < 0)
 			break;
-		if (!kv_scan_decide(scan, e->key))
+		shows = leaf_shows(scan, e, &failed);
+		if (failed || !kv_scan_decide(scan, e->key))
 			break;
 		scan->on_returned = true;
-		if (!leaf_shows(scan, e))
+		if (!shows)
 			continue;
 		if (kv_entry_is_dead(e, scan->view.now_us))
 		{
