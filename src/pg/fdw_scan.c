@@ -24,6 +24,8 @@
 #include "utils/rel.h"
 #include "write_set.h"
 
+/* rows may leave so much behind before their context is reset */
+#define ROW_BYTES 4096
 /* so many keys are looked up together */
 #define LOOKUPS 128
 
@@ -40,6 +42,7 @@ typedef struct KvScanState
 	KvlsmRanges *conditions;
 	MemoryContext scan_context; /* ranges and an open scan; till a rescan */
 	MemoryContext row_context;	/* Datums of the current row */
+	size_t row_bytes;			/* that went into it since it was reset */
 
 	bool ready; /* the ranges are made */
 	bool points;
@@ -139,6 +142,7 @@ fill_slot(KvScanState *state, TupleTableSlot *slot, KvSlice key, KvSlice value)
 {
 	MemoryContext old = MemoryContextSwitchTo(state->row_context);
 
+	state->row_bytes += key.len + value.len;
 	kvlsm_row_fill(state->layout, state->wanted, key, value, slot);
 	MemoryContextSwitchTo(old);
 }
@@ -369,8 +373,11 @@ next_tuple(ForeignScanState *node)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!state->points)
+		if (!state->points && state->row_bytes > ROW_BYTES)
+		{
 			MemoryContextReset(state->row_context);
+			state->row_bytes = 0;
+		}
 		if (!next_row(node, &key, &value))
 			return ExecClearTuple(slot);
 		state->rows_read++;
