@@ -100,10 +100,15 @@ describe_column(IndexOptInfo *index, Relation rel, const KvlsmLayout *layout,
 												false));
 	if (!is_c_collation(att->attcollation))
 	{
-		/* bytes are in another order than the column: only = is the same */
-		index->opfamily[i] = get_opclass_family(GetDefaultOpClass(TEXTOID,
-																  HASH_AM_OID));
+		/*
+		 * Bytes are in another order than the column: only = is the same, and
+		 * that only if what is equal has the same bytes.
+		 */
 		index->sortopfamily = NULL;
+		index->opfamily[i] =
+			get_collation_isdeterministic(att->attcollation)
+				? get_opclass_family(GetDefaultOpClass(TEXTOID, HASH_AM_OID))
+				: InvalidOid;
 	}
 }
 

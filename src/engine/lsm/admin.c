@@ -112,27 +112,27 @@ kv_request_done(KvDb *db, uint64_t ticket)
 	return atomic_load_explicit(&s->flush_done, memory_order_acquire) >= ticket;
 }
 
-/* Bytes of one file that lie in [lower, upper). */
+/* Which part of one file lies in [lower, upper): 0 to 1, by its blocks. */
 static KvStatus
 file_share(KvDb *db, uint32_t slot, KvSlice lower, KvSlice upper,
-		   uint64_t *bytes, KvError *err)
+		   double *share, KvError *err)
 {
 	const KvFileMeta *meta = &kv_file_at(db, slot)->meta;
-	uint64_t from, to;
+	uint64_t from, to, end;
 	KvSst *sst;
 	KvStatus st;
 
-	*bytes = 0;
+	*share = 0;
 	if (!kv_file_overlaps_range(meta, lower, upper))
 		return KV_OK;
 	st = kv_table_open(db, slot, &sst, err);
 	if (st != KV_OK)
 		return st;
 	from = kv_sst_offset_of(sst, lower);
-	to = upper.len == 0 || kv_key_after_file(upper, meta)
-			 ? meta->size
-			 : kv_sst_offset_of(sst, upper);
-	*bytes = to > from ? to - from : 0;
+	end = kv_sst_data_end(sst);
+	to = upper.len == 0 ? end : kv_sst_offset_of(sst, upper);
+	if (to > from)
+		*share = (double) (to - from) / (double) end;
 	return KV_OK;
 }
 
@@ -153,14 +153,13 @@ kv_approximate_bytes(KvDb *db, KvSlice lower, KvSlice upper, uint64_t *bytes,
 	for (i = 0; st == KV_OK && i < v->level_start[KV_LEVELS]; i++)
 	{
 		const KvFileMeta *meta = &kv_file_at(db, v->files[i])->meta;
-		uint64_t share;
+		double share;
 
 		st = file_share(db, v->files[i], lower, upper, &share, err);
-		if (st != KV_OK || share == 0)
+		if (st != KV_OK)
 			continue;
-		*bytes += share;
-		*entries += (uint64_t) ((double) meta->entries * (double) share /
-								(double) meta->size);
+		*bytes += (uint64_t) ((double) meta->size * share);
+		*entries += (uint64_t) ((double) meta->entries * share);
 	}
 	kv_version_release(db);
 	return st;

@@ -170,6 +170,8 @@ void kv_sst_covering(const KvSst *sst, KvSlice key, KvVersionFn fn, void *arg);
 
 /* Roughly how many of the file's bytes lie before key (from the index). */
 uint64_t kv_sst_offset_of(KvSst *sst, KvSlice key);
+/* Where the last block of data ends. */
+uint64_t kv_sst_data_end(const KvSst *sst);
 
 /* Reads everything: checksums, order, filter contains every key, counts. */
 KvStatus kv_sst_verify(KvSst *sst, KvError *err) KV_MUST_CHECK;

@@ -548,11 +548,17 @@ kv_sst_offset_of(KvSst *sst, KvSlice key)
 	if (kv_slice_compare(key, sst->props.smallest) <= 0)
 		return 0;
 	if (kv_slice_compare(key, sst->props.largest) > 0)
-		return sst->size;
+		return sst->props.data_end;
 	kv_cursor_floor(&sst->top, key, UINT64_MAX);
 	if (!sst->top.valid ||
 		kv_sst_handle_at(sst, &sst->top, &h, &ignored) != KV_OK ||
 		kv_sst_find_block(sst, h, key, UINT64_MAX, &h, NULL, &ignored) != KV_OK)
 		return sst->props.data_end; /* a read will say what is wrong */
 	return h.offset;
+}
+
+uint64_t
+kv_sst_data_end(const KvSst *sst)
+{
+	return sst->props.data_end;
 }
