@@ -63,6 +63,18 @@ void kvlsm_plan_callbacks(FdwRoutine *routine);
 void kvlsm_scan_cost(const RelOptInfo *rel, double ranges, double rows,
 					 Cost per_row, Cost *startup, Cost *total);
 
+/* ---- fdw_explain.c */
+typedef struct KvlsmScanReport
+{
+	const char *counted; /* the table, of a count; else NULL */
+	bool reverse;
+	uint64 rows_read;
+	KvReadCost cost;
+} KvlsmScanReport;
+struct ExplainState;
+void kvlsm_explain_scan(ForeignScan *plan, struct ExplainState *es,
+						const KvlsmScanReport *report);
+
 /* ---- fdw_count.c */
 void kvlsm_upper_paths(PlannerInfo *root, UpperRelationKind stage,
 					   RelOptInfo *input, RelOptInfo *output, void *extra);

@@ -16,11 +16,9 @@
 #include "compat.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "scan.h"
 #include "store_map.h"
 #include "utils/memutils.h"
-#include "utils/ruleutils.h"
 #include "utils/rel.h"
 #include "write_set.h"
 
@@ -54,9 +52,9 @@ typedef struct KvScanState
 	KvSlice keys[LOOKUPS], values[LOOKUPS];
 	int n_found, at; /* of the keys looked up, and delivered */
 	bool done;		 /* counted */
-	uint64 rows_read;
-	bool measure; /* for EXPLAIN (ANALYZE) */
-	KvReadCost before, cost;
+	KvlsmScanReport report;
+	bool measure; /* for EXPLAIN (ANALYZE, BUFFERS) */
+	KvReadCost before;
 } KvScanState;
 
 static void
@@ -263,16 +261,16 @@ measure_begin(KvScanState *state)
 static void
 measure_end(KvScanState *state)
 {
+	KvReadCost *cost = &state->report.cost;
 	KvReadCost now;
 
 	kv_read_cost(kvlsm_db(false), &now);
-	state->cost.files += now.files - state->before.files;
-	state->cost.filter_negatives += now.filter_negatives -
-									state->before.filter_negatives;
-	state->cost.blocks_read += now.blocks_read - state->before.blocks_read;
-	state->cost.blocks_cached += now.blocks_cached -
-								 state->before.blocks_cached;
-	state->cost.skipped += now.skipped - state->before.skipped;
+	cost->files += now.files - state->before.files;
+	cost->filter_negatives += now.filter_negatives -
+							  state->before.filter_negatives;
+	cost->blocks_read += now.blocks_read - state->before.blocks_read;
+	cost->blocks_cached += now.blocks_cached - state->before.blocks_cached;
+	cost->skipped += now.skipped - state->before.skipped;
 }
 
 /* ---- the executor's calls */
@@ -351,7 +349,7 @@ count_rows(ForeignScanState *node)
 	else
 		while (state->store.id != 0 && open_next(state, snapshot))
 			n += kvlsm_scan_count(state->scan);
-	state->rows_read += n;
+	state->report.rows_read += n;
 	ExecClearTuple(slot);
 	foreach (lc, tlist)
 	{
@@ -380,7 +378,7 @@ next_tuple(ForeignScanState *node)
 		}
 		if (!next_row(node, &key, &value))
 			return ExecClearTuple(slot);
-		state->rows_read++;
+		state->report.rows_read++;
 		fill_slot(state, slot, key, value);
 		if (state->lock == KVLSM_LOCK_NONE ||
 			(satisfies(node, slot) && lock_row(node, slot, key)))
@@ -440,67 +438,15 @@ end_scan(ForeignScanState *node)
 }
 
 static void
-explain_conds(ForeignScanState *node, ExplainState *es)
-{
-	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	List *context;
-	Node *quals;
-
-	if (plan->fdw_recheck_quals == NIL)
-		return;
-	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
-	quals = (Node *) make_ands_explicit(plan->fdw_recheck_quals);
-	ExplainPropertyText("KV Cond",
-						deparse_expression(quals, context,
-										   es->verbose ||
-											   list_length(es->rtable) > 1,
-										   false),
-						es);
-}
-
-static void
-explain_cost(const KvReadCost *cost, ExplainState *es)
-{
-	if (es->format == EXPLAIN_FORMAT_TEXT)
-	{
-		ExplainPropertyText("KV Cost",
-							psprintf("files=%lu filter negatives=%lu blocks "
-									 "read=%lu cached=%lu tombstones "
-									 "skipped=%lu",
-									 (unsigned long) cost->files,
-									 (unsigned long) cost->filter_negatives,
-									 (unsigned long) cost->blocks_read,
-									 (unsigned long) cost->blocks_cached,
-									 (unsigned long) cost->skipped),
-							es);
-		return;
-	}
-	ExplainPropertyUInteger("KV Files", NULL, cost->files, es);
-	ExplainPropertyUInteger("KV Filter Negatives", NULL,
-							cost->filter_negatives, es);
-	ExplainPropertyUInteger("KV Blocks Read", NULL, cost->blocks_read, es);
-	ExplainPropertyUInteger("KV Blocks Cached", NULL, cost->blocks_cached, es);
-	ExplainPropertyUInteger("KV Tombstones Skipped", NULL, cost->skipped, es);
-}
-
-static void
 explain_scan(ForeignScanState *node, ExplainState *es)
 {
 	KvScanState *state = node->fdw_state;
 
 	if (state->count)
-		ExplainPropertyText("KV Aggregate",
-							psprintf("count(*) on %s",
-									 RelationGetRelationName(state->rel)),
-							es);
-	explain_conds(node, es);
-	if (state->reverse)
-		ExplainPropertyText("KV Direction", "backward", es);
-	if (!es->analyze)
-		return;
-	ExplainPropertyInteger("KV Rows Read", NULL, state->rows_read, es);
-	if (es->buffers)
-		explain_cost(&state->cost, es);
+		state->report.counted = RelationGetRelationName(state->rel);
+	state->report.reverse = state->reverse;
+	kvlsm_explain_scan(castNode(ForeignScan, node->ss.ps.plan), es,
+					   &state->report);
 }
 
 void
