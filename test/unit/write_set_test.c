@@ -58,7 +58,8 @@ KV_TEST(rolled_back_loops_cost_nothing_but_their_writes)
 		KV_REQUIRE(kv_write_set_add(ws, i, &e, NULL) == KV_OK);
 		kv_write_set_kill(ws, i);
 	}
-	KV_CHECK_EQ(kv_test_env_blocks(), blocks);
+	/* the filter of a set with more than a few writes, and nothing else */
+	KV_CHECK_EQ(kv_test_env_blocks(), blocks + 1);
 	KV_CHECK(!has(ws, e.key, UINT32_MAX, &out));
 	KV_CHECK(has(ws, kept.key, UINT32_MAX, &out));
 	/* a stamp that was killed may be used again */
@@ -67,6 +68,41 @@ KV_TEST(rolled_back_loops_cost_nothing_but_their_writes)
 	kv_write_set_kill(ws, 0);
 	KV_CHECK(!has(ws, kept.key, UINT32_MAX, &out));
 	kv_write_set_free(ws);
+}
+
+/* Keys from before the filter and after it, of a set with few and many bits. */
+KV_TEST(the_filter_hides_no_key)
+{
+	size_t max[] = {(size_t) 256 << 10, (size_t) 64 << 20};
+	char name[32];
+	KvEntry out;
+	int m, i;
+
+	for (m = 0; m < 2; m++)
+	{
+		KvWriteSet *ws;
+		int n = 0;
+
+		KV_REQUIRE(kv_write_set_open(kv_test_env(), max[m], &ws) == KV_OK);
+		for (;; n++)
+		{
+			KvEntry e;
+
+			snprintf(name, sizeof(name), "abcd%d", n);
+			e = put_of(name, kv_slice("v", 1));
+			if (n == 20000 || kv_write_set_add(ws, 0, &e, NULL) != KV_OK)
+				break;
+			if (n % 500 == 0)
+				kv_write_set_kill(ws, 1); /* nothing */
+		}
+		KV_CHECK(n > 2000);
+		for (i = 0; i < 2 * n; i++)
+		{
+			snprintf(name, sizeof(name), "abcd%d", i);
+			KV_CHECK_EQ(has(ws, kv_slice(name, strlen(name)), 1, &out), i < n);
+		}
+		kv_write_set_free(ws);
+	}
 }
 
 KV_TEST(full_and_large)

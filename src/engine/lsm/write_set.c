@@ -28,14 +28,14 @@
 
 /* ---- opening, growing ---- */
 
-/* An eighth is for readers of runs and for building them. */
+/* A part is for readers of runs, for building them, and for the filter. */
 static size_t
 memtable_bytes(const KvEnv *env, size_t allowed)
 {
 	size_t bytes = allowed;
 
 	if (env->ops->open_temp != NULL)
-		bytes -= allowed / 8;
+		bytes -= allowed / 8 + allowed / 16;
 	if (bytes < FIRST_BYTES)
 		bytes = FIRST_BYTES;
 	return bytes < LAST_BYTES ? bytes : LAST_BYTES;
@@ -79,6 +79,7 @@ kv_write_set_free(KvWriteSet *ws)
 		kv_set_release_run(env, ws->run[i]);
 	env->ops->free(env, ws->run);
 	env->ops->free(env, ws->kill);
+	env->ops->free(env, ws->filter);
 	env->ops->free(env, ws->mem);
 	kv_range_list_free(env, &ws->ranges);
 	kv_buffer_free(env, &ws->found);
@@ -89,7 +90,7 @@ bool
 kv_write_set_reset(KvWriteSet *ws)
 {
 	if (ws->bytes > FIRST_BYTES || ws->runs > 0 || ws->ranges.n > 0 ||
-		ws->found.cap > 0)
+		ws->found.cap > 0 || ws->filter != NULL)
 		return false;
 	kv_mem_init(ws->mem, ws->bytes, ++ws->generation);
 	ws->csn = 0;
@@ -256,6 +257,7 @@ kv_write_set_add(KvWriteSet *ws, uint32_t stamp, const KvEntry *entry,
 		status = add_as_run(ws, stamp, entry, err);
 	if (status != KV_OK)
 		return status;
+	kv_set_filter_add(ws, entry->key);
 	ws->changes++;
 	if (stamp < ws->min_stamp)
 		ws->min_stamp = stamp;

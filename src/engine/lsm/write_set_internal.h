@@ -4,8 +4,8 @@
  *
  * write_set.c has the memtable, adding and killing, write_set_run.c the runs
  * in files, write_set_range.c range deletes, write_set_read.c gets and
- * iterators.  The set's interface is in
- * kv_engine.h.
+ * iterators, write_set_filter.c a filter of its keys.  The set's interface is
+ * in kv_engine.h.
  */
 #ifndef KV_WRITE_SET_INTERNAL_H
 #define KV_WRITE_SET_INTERNAL_H
@@ -73,7 +73,15 @@ struct KvWriteSet
 	uint64_t version;
 	KvRangeList ranges; /* xid is the stamp plus one */
 	KvBuffer found;		/* the value of the last get, if it is in a file */
+	uint64_t *filter;	/* bits of keys' hashes; NULL: every key may be here */
+	uint64_t filter_mask;
 };
+
+/* write_set_filter.c */
+/* After each write of a key. */
+void kv_set_filter_add(KvWriteSet *ws, KvSlice key);
+/* false: no live or dead write of the key is in the set. */
+bool kv_set_may_have(const KvWriteSet *ws, KvSlice key);
 
 /* write_set.c */
 /* The memtable, which is empty, becomes small, if memory can be had for it. */

@@ -55,15 +55,17 @@ kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit, KvEntry *entry,
 				 KvError *err)
 {
 	Lookup l = {ws, limit, false, KV_NOT_FOUND, entry};
-	uint64_t hash = ws->runs > 0 ? kv_key_hash(key) : 0;
+	bool may_have = kv_set_may_have(ws, key);
+	uint64_t hash = ws->runs > 0 && may_have ? kv_key_hash(key) : 0;
 	KvStatus status;
 	uint32_t i;
 
 	/* Private memory has no writer but us: nothing to try again. */
-	if (kv_mem_get(ws->mem, ws->generation, key, take_visible, &l) != KV_OK)
+	if (may_have &&
+		kv_mem_get(ws->mem, ws->generation, key, take_visible, &l) != KV_OK)
 		return kv_corrupt(err, 0, 0, "the transaction's writes are damaged");
 	l.copy = true;
-	for (i = ws->runs; i > 0 && l.status == KV_NOT_FOUND; i--)
+	for (i = may_have ? ws->runs : 0; i > 0 && l.status == KV_NOT_FOUND; i--)
 	{
 		status = kv_sst_get(ws->run[i - 1]->sst, key, hash, take_visible, &l,
 							NULL, err);
