@@ -1,58 +1,52 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * fdw_modify.c - INSERT, UPDATE, DELETE, COPY FROM and TRUNCATE on a foreign
- * table.
+ * fdw_modify.c - UPDATE, DELETE and TRUNCATE on a foreign table, and what all
+ * that writes through it has in common.
  *
  * Every row is a read-modify-write: its key is locked at once and to the end
- * of the transaction, then the newest version is looked at.  INSERT of a key
- * that is there is 23505, or nothing with ON CONFLICT DO NOTHING.  UPDATE and
- * DELETE find their row by the key that the scan below them delivers; a row
- * that another transaction has changed since this statement's snapshot is
- * 40001 at every isolation level, because the statement's conditions cannot
- * be checked again on the new version.
+ * of the transaction, then the newest version is looked at.  UPDATE and DELETE
+ * find their row by the key columns that the scan below them delivers; that
+ * scan has locked it, so the version that it delivered is the newest one.
  *
  * Constraints are checked here: the core does not for foreign tables.
  *
  * Backends only.
  */
-#include "fdw.h"
+#include "fdw_modify.h"
 
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/appendinfo.h"
-#include "scan.h"
 #include "store_map.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* resjunk column with the row's key as the scan saw it */
-#define KEY_COLUMN "kvlsm_key"
-
-typedef struct ModifyState
-{
-	KvlsmLayout *layout;
-	KvlsmStore store;
-	AttrNumber key_junk;  /* of KEY_COLUMN in the plan's rows; 0: INSERT */
-	bool skip_duplicates; /* ON CONFLICT DO NOTHING */
-	MemoryContext row_context;
-} ModifyState;
+/* resjunk columns with the row's key as the scan saw it: this and the name */
+#define KEY_COLUMN "kvlsm_key_"
 
 static void
 add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte,
 				   Relation rel)
 {
 	KvlsmLayout *layout = kvlsm_layout_of(rel);
-	AttrNumber key = layout->keys[0].attno;
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), key - 1);
-	Var *var = makeVar(rtindex, key, att->atttypid, att->atttypmod,
-					   att->attcollation, 0);
+	int i;
 
-	add_row_identity_var(root, var, rtindex, KEY_COLUMN);
+	for (i = 0; i < layout->n_keys; i++)
+	{
+		AttrNumber attno = layout->keys[i].attno;
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+		Var *var = makeVar(rtindex, attno, att->atttypid, att->atttypmod,
+						   att->attcollation, 0);
+
+		add_row_identity_var(root, var, rtindex,
+							 psprintf(KEY_COLUMN "%s", NameStr(att->attname)));
+	}
 }
 
 static bool
@@ -73,42 +67,55 @@ is_updatable(Relation rel)
 			   : 0;
 }
 
-static ModifyState *
+static KvlsmModify *
 make_state(ModifyTableState *mtstate, Relation rel)
 {
-	ModifyState *state = palloc0(sizeof(ModifyState));
+	KvlsmModify *m = palloc0(sizeof(KvlsmModify));
 	ModifyTable *plan = (ModifyTable *) mtstate->ps.plan; /* NULL: COPY */
-	EState *estate = mtstate->ps.state;
 
-	state->skip_duplicates = plan != NULL &&
-							 plan->onConflictAction == ONCONFLICT_NOTHING;
-	state->layout = kvlsm_layout_of(rel);
-	kvlsm_store_of_relation(RelationGetRelid(rel), true, &state->store);
-	state->row_context = AllocSetContextCreate(estate->es_query_cxt,
-											   "kvlsm row",
-											   ALLOCSET_DEFAULT_SIZES);
-	return state;
+	m->mtstate = mtstate;
+	m->on_conflict = plan == NULL ? ONCONFLICT_NONE : plan->onConflictAction;
+	m->layout = kvlsm_layout_of(rel);
+	kvlsm_store_of_relation(RelationGetRelid(rel), true, &m->store);
+	m->row_context = AllocSetContextCreate(mtstate->ps.state->es_query_cxt,
+										   "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+	kvlsm_check_on_conflict(m, rel);
+	return m;
+}
+
+static void
+find_junk(KvlsmModify *m, Relation rel, List *targetlist)
+{
+	int i;
+
+	m->key_junk = palloc(m->layout->n_keys * sizeof(AttrNumber));
+	for (i = 0; i < m->layout->n_keys; i++)
+	{
+		AttrNumber attno = m->layout->keys[i].attno;
+		char *name = psprintf(KEY_COLUMN "%s",
+							  NameStr(TupleDescAttr(RelationGetDescr(rel),
+													attno - 1)
+										  ->attname));
+
+		m->key_junk[i] = ExecFindJunkAttributeInTlist(targetlist, name);
+		if (!AttributeNumberIsValid(m->key_junk[i]))
+			elog(ERROR, "the plan has no column \"%s\"", name);
+	}
 }
 
 static void
 begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 			 List *fdw_private, int subplan_index, int eflags)
 {
-	ModifyState *state;
+	KvlsmModify *m;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	state = make_state(mtstate, rinfo->ri_RelationDesc);
+	m = make_state(mtstate, rinfo->ri_RelationDesc);
 	if (mtstate->operation != CMD_INSERT)
-	{
-		Plan *subplan = outerPlanState(mtstate)->plan;
-
-		state->key_junk = ExecFindJunkAttributeInTlist(subplan->targetlist,
-													   KEY_COLUMN);
-		if (!AttributeNumberIsValid(state->key_junk))
-			elog(ERROR, "the plan has no column \"%s\"", KEY_COLUMN);
-	}
-	rinfo->ri_FdwState = state;
+		find_junk(m, rinfo->ri_RelationDesc,
+				  outerPlanState(mtstate)->plan->targetlist);
+	rinfo->ri_FdwState = m;
 }
 
 /* COPY FROM, and rows that a partitioned table routes here. */
@@ -129,49 +136,77 @@ end_modify(EState *estate, ResultRelInfo *rinfo)
 	rinfo->ri_FdwState = NULL;
 }
 
-static void
-error_duplicate(Relation rel, const KvlsmLayout *layout, TupleTableSlot *slot)
+/* ---- what all that write have in common */
+
+int64
+kvlsm_row_expires(const KvlsmModify *m, int64 old_expires)
+{
+	if (m->layout->options.has_ttl)
+		return kvlsm_expires_at(&m->layout->options.ttl);
+	return old_expires;
+}
+
+/* May the user see the key columns? */
+static bool
+may_show_key(const KvlsmModify *m, Relation rel)
+{
+	Oid relid = RelationGetRelid(rel);
+	int i;
+
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (i = 0; i < m->layout->n_keys; i++)
+		if (pg_attribute_aclcheck(relid, m->layout->keys[i].attno, GetUserId(),
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
+}
+
+static char *
+describe_key(const KvlsmModify *m, Relation rel, TupleTableSlot *slot)
+{
+	StringInfoData names, values;
+	int i;
+
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (i = 0; i < m->layout->n_keys; i++)
+	{
+		AttrNumber attno = m->layout->keys[i].attno;
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+		const char *comma = i > 0 ? ", " : "";
+		bool isnull;
+		Datum value = slot_getattr(slot, attno, &isnull);
+		Oid output;
+		bool varlena;
+
+		getTypeOutputInfo(att->atttypid, &output, &varlena);
+		appendStringInfo(&names, "%s%s", comma, NameStr(att->attname));
+		appendStringInfo(&values, "%s%s", comma,
+						 OidOutputFunctionCall(output, value));
+	}
+	return psprintf("(%s)=(%s)", names.data, values.data);
+}
+
+void
+kvlsm_error_duplicate(const KvlsmModify *m, Relation rel, TupleTableSlot *slot)
 {
 	char *name = psprintf("%s_kvkey", RelationGetRelationName(rel));
-	AttrNumber attno = layout->keys[0].attno;
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
-	bool isnull;
-	Datum key = slot_getattr(slot, attno, &isnull);
-	Oid output;
-	bool varlena;
 
-	getTypeOutputInfo(att->atttypid, &output, &varlena);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
 			 errmsg("duplicate key value violates unique constraint \"%s\"",
 					name),
-			 errdetail("Key (%s)=(%s) already exists.", NameStr(att->attname),
-					   OidOutputFunctionCall(output, key)),
+			 may_show_key(m, rel) ? errdetail("Key %s already exists.",
+											  describe_key(m, rel, slot))
+								  : 0,
 			 errtableconstraint(rel, name)));
+	pg_unreachable();
 }
 
-/*
- * Locks the key, which must be free.  False: it is not, and its row is to be
- * skipped; with one snapshot for the transaction, only for what it can see.
- */
-static bool
-claim_key(ModifyState *state, Relation rel, EState *estate, KvSlice key,
-		  TupleTableSlot *slot)
-{
-	bool must_see = state->skip_duplicates && IsolationUsesXactSnapshot();
-	KvlsmFound old;
-
-	kvlsm_lock_key_to_modify(key);
-	if (!kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, &old))
-		return true;
-	if (!state->skip_duplicates)
-		error_duplicate(rel, state->layout, slot);
-	return false;
-}
-
-/* What the core checks for tables, and believes of foreign ones. */
-static void
-check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot, EState *estate)
+void
+kvlsm_check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot,
+						EState *estate)
 {
 	Relation rel = rinfo->ri_RelationDesc;
 
@@ -179,47 +214,6 @@ check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot, EState *estate)
 		ExecConstraints(rinfo, slot, estate);
 	if (rel->rd_rel->relispartition)
 		(void) ExecPartitionCheck(rinfo, slot, estate, true);
-}
-
-static TupleTableSlot *
-exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
-			TupleTableSlot *plan_slot)
-{
-	ModifyState *state = rinfo->ri_FdwState;
-	Relation rel = rinfo->ri_RelationDesc;
-	MemoryContext old;
-	KvlsmBytes key;
-	KvlsmBytes value;
-	bool is_free;
-
-	check_constraints(rinfo, slot, estate);
-	MemoryContextReset(state->row_context);
-	old = MemoryContextSwitchTo(state->row_context);
-	kvlsm_row_key(&key, state->layout, rel, state->store.id, slot);
-	kvlsm_row_value(&value, state->layout, rel, slot);
-	is_free = claim_key(state, rel, estate, key.slice, slot);
-	if (is_free)
-		kvlsm_write_put(key.slice, value.slice, 0);
-	MemoryContextSwitchTo(old);
-	return is_free ? slot : NULL;
-}
-
-/* The key of the row to change; locked, and the newest version is ours. */
-static bool
-lock_row(ModifyState *state, EState *estate, TupleTableSlot *plan_slot,
-		 KvlsmBytes *key, KvSlice *value)
-{
-	bool isnull;
-	Datum datum = ExecGetJunkAttribute(plan_slot, state->key_junk, &isnull);
-	KvlsmFound found;
-
-	if (isnull)
-		elog(ERROR, "row without a key");
-	kvlsm_make_key(key, state->store.id, datum);
-	if (!kvlsm_read_to_modify(key->slice, estate->es_snapshot, &found))
-		return false;
-	*value = found.value;
-	return true;
 }
 
 /* Which version the write set has as of the snapshot; 0: none. */
@@ -242,12 +236,8 @@ own_version(KvSlice key, Snapshot snapshot)
 	return entry.csn;
 }
 
-/*
- * Has this command written the row already, for another row that it was
- * joined with?  Only the first counts then, as in any table.
- */
-static bool
-is_done(KvSlice key, Snapshot snapshot)
+bool
+kvlsm_is_done(KvSlice key, Snapshot snapshot)
 {
 	SnapshotData after = *snapshot;
 
@@ -255,60 +245,96 @@ is_done(KvSlice key, Snapshot snapshot)
 	return own_version(key, &after) != own_version(key, snapshot);
 }
 
+void
+kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
+				  KvSlice old_key, int64 old_expires, TupleTableSlot *slot)
+{
+	Relation rel = rinfo->ri_RelationDesc;
+	KvlsmBytes key;
+	KvlsmBytes value;
+	KvlsmFound found;
+
+	kvlsm_check_constraints(rinfo, slot, estate);
+	kvlsm_row_key(&key, m->layout, rel, m->store.id, slot);
+	kvlsm_row_value(&value, m->layout, rel, slot);
+	if (!kv_slice_equal(key.slice, old_key))
+	{
+		kvlsm_lock_key_to_modify(key.slice);
+		if (kvlsm_lookup_latest(key.slice, NULL, &found))
+			kvlsm_error_duplicate(m, rel, slot);
+		kvlsm_write_delete(old_key);
+	}
+	kvlsm_write_put(key.slice, value.slice, kvlsm_row_expires(m, old_expires));
+}
+
+/* ---- UPDATE and DELETE */
+
+/*
+ * The key of the row to change, and its newest version.  false: it is gone, or
+ * this command has written it already, for another row that it was joined
+ * with: only the first counts then, as in any table.
+ */
+static bool
+find_row(KvlsmModify *m, EState *estate, TupleTableSlot *plan_slot,
+		 KvlsmBytes *key, KvlsmFound *found)
+{
+	int i;
+
+	kvlsm_key_begin(key, m->store.id);
+	for (i = 0; i < m->layout->n_keys; i++)
+	{
+		bool isnull;
+		Datum datum = ExecGetJunkAttribute(plan_slot, m->key_junk[i], &isnull);
+
+		if (isnull)
+			elog(ERROR, "row without a key");
+		kvlsm_key_add(key, m->layout, i, datum);
+	}
+	return kvlsm_read_to_modify(key->slice, estate->es_snapshot, found) &&
+		   !kvlsm_is_done(key->slice, estate->es_snapshot);
+}
+
 static TupleTableSlot *
 exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			TupleTableSlot *plan_slot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
-	Relation rel = rinfo->ri_RelationDesc;
+	KvlsmModify *m = rinfo->ri_FdwState;
 	MemoryContext old;
-	KvlsmBytes old_key;
 	KvlsmBytes key;
-	KvlsmBytes value;
-	KvSlice old_value;
-	bool found;
+	KvlsmFound found;
+	bool is_there;
 
-	check_constraints(rinfo, slot, estate);
-	MemoryContextReset(state->row_context);
-	old = MemoryContextSwitchTo(state->row_context);
-	found = lock_row(state, estate, plan_slot, &old_key, &old_value) &&
-			!is_done(old_key.slice, estate->es_snapshot);
-	if (found)
-	{
-		kvlsm_row_key(&key, state->layout, rel, state->store.id, slot);
-		kvlsm_row_value(&value, state->layout, rel, slot);
-		if (!kv_slice_equal(key.slice, old_key.slice))
-		{
-			(void) claim_key(state, rel, estate, key.slice, slot);
-			kvlsm_write_delete(old_key.slice);
-		}
-		kvlsm_write_put(key.slice, value.slice, 0);
-	}
+	MemoryContextReset(m->row_context);
+	old = MemoryContextSwitchTo(m->row_context);
+	is_there = find_row(m, estate, plan_slot, &key, &found);
+	if (is_there)
+		kvlsm_replace_row(m, rinfo, estate, key.slice, found.expires_us, slot);
 	MemoryContextSwitchTo(old);
-	return found ? slot : NULL;
+	return is_there ? slot : NULL;
 }
 
 static TupleTableSlot *
 exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 			TupleTableSlot *plan_slot)
 {
-	ModifyState *state = rinfo->ri_FdwState;
+	KvlsmModify *m = rinfo->ri_FdwState;
 	MemoryContext old;
 	KvlsmBytes key;
-	KvSlice value;
-	bool found;
+	KvlsmFound found;
+	bool is_there;
 
-	MemoryContextReset(state->row_context);
-	old = MemoryContextSwitchTo(state->row_context);
-	found = lock_row(state, estate, plan_slot, &key, &value);
-	if (found)
+	MemoryContextReset(m->row_context);
+	old = MemoryContextSwitchTo(m->row_context);
+	is_there = find_row(m, estate, plan_slot, &key, &found);
+	if (is_there)
 	{
+		/* the old row, for RETURNING */
 		if (rinfo->ri_projectReturning != NULL)
-			kvlsm_row_fill(state->layout, NULL, key.slice, value, slot);
+			kvlsm_row_fill(m->layout, NULL, key.slice, found.value, slot);
 		kvlsm_write_delete(key.slice);
 	}
 	MemoryContextSwitchTo(old);
-	return found ? slot : NULL;
+	return is_there ? slot : NULL;
 }
 
 /* TRUNCATE: the store is dropped, the next write allocates another. */
@@ -346,7 +372,7 @@ kvlsm_modify_callbacks(FdwRoutine *routine)
 	routine->AddForeignUpdateTargets = add_update_targets;
 	routine->IsForeignRelUpdatable = is_updatable;
 	routine->BeginForeignModify = begin_modify;
-	routine->ExecForeignInsert = exec_insert;
+	kvlsm_insert_callbacks(routine);
 	routine->ExecForeignUpdate = exec_update;
 	routine->ExecForeignDelete = exec_delete;
 	routine->EndForeignModify = end_modify;

@@ -28,6 +28,7 @@ int kvlsm_max_batch_items = 10000;
 int kvlsm_max_rows = 10000;
 int kvlsm_max_key_locks = 32;
 int kvlsm_write_set_memory = 64 * 1024;
+bool kvlsm_on_conflict = true;
 char *kvlsm_default_store = "kv";
 int kvlsm_block_size = 4096;
 int kvlsm_compression = 1;
@@ -134,6 +135,11 @@ kvlsm_define_gucs(void)
 							   "search_path.",
 							   &kvlsm_default_store, "kv", PGC_USERSET, 0,
 							   check_default_store, NULL, NULL);
+	DefineCustomBoolVariable("kvlsm.on_conflict",
+							 "INSERT ... ON CONFLICT (key) works on stores.",
+							 "It takes a hook in the planner.",
+							 &kvlsm_on_conflict, true, PGC_USERSET, 0, NULL,
+							 NULL, NULL);
 	DefineCustomEnumVariable("kvlsm.compression",
 							 "Compression of blocks in sorted files.", NULL,
 							 &kvlsm_compression, 1, compressions,

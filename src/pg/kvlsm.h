@@ -40,6 +40,7 @@ extern int kvlsm_max_batch_items;
 extern int kvlsm_max_rows; /* of one kv_range call */
 extern int kvlsm_max_key_locks;
 extern int kvlsm_write_set_memory; /* kB */
+extern bool kvlsm_on_conflict;
 extern char *kvlsm_default_store;
 extern int kvlsm_block_size;  /* bytes */
 extern int kvlsm_compression; /* 0 none, 1 lz4 */
@@ -365,6 +366,9 @@ typedef enum KvlsmAccess
 void kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store);
 /* Without privilege checks: for the foreign table, which has its own. */
 void kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store);
+
+/* ---- fdw_conflict.c */
+void kvlsm_install_planner_hook(void); /* ON CONFLICT for foreign tables */
 
 /* ---- store_map.c (the rest of it: store_map.h) */
 void kvlsm_install_hooks(void); /* object access: CREATE, DROP */

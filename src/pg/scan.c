@@ -169,6 +169,36 @@ kvlsm_lookup_many(const KvSlice *keys, uint32 n, Snapshot snapshot,
 	pfree(index);
 }
 
+static KvStatus
+note_one(void *arg, uint32_t i, const KvEntry *entry)
+{
+	bool *exists = arg;
+
+	exists[i] = true;
+	return KV_OK;
+}
+
+void
+kvlsm_exist_latest(const KvSlice *keys, uint32 n, bool *exists)
+{
+	KvDb *db = kvlsm_db(false);
+	KvReadView view;
+	KvError err;
+
+	kvlsm_view_latest(&view);
+	memset(exists, 0, n * sizeof(bool));
+	kv_error_clear(&err);
+	kvlsm_check(kv_multi_get(db, &view, keys, n, note_one, exists, &err), &err);
+}
+
+bool
+kvlsm_own_is_live(const KvEntry *own)
+{
+	KvlsmFound ignored;
+
+	return own_value(own, kvlsm_read_clock(), &ignored);
+}
+
 pg_noreturn static void error_changed(void);
 static void
 error_changed(void)

@@ -36,6 +36,14 @@ void kvlsm_lookup_many(const KvSlice *keys, uint32 n, Snapshot snapshot,
 bool kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found);
 
 /*
+ * Which of the keys have a row that is committed, whatever the snapshot; this
+ * transaction's own unlogged writes are not looked at.
+ */
+void kvlsm_exist_latest(const KvSlice *keys, uint32 n, bool *exists);
+/* Is an own write a row, rather than a deletion or expired? */
+bool kvlsm_own_is_live(const KvEntry *own);
+
+/*
  * Locks the key to the end of the transaction and reads its newest version;
  * at levels with one snapshot for the transaction 40001 as above.
  */

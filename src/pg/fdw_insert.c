@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * fdw_insert.c - INSERT and COPY FROM on a foreign table.
+ *
+ * The key is locked to the end of the transaction, then its newest version
+ * is looked for.  If there is none the row is written.  If there is one, it
+ * is 23505, unless ON CONFLICT or the table's on_duplicate says otherwise.
+ * Rows of a batch are looked for together.
+ *
+ * Backends only.
+ */
+#include "fdw_modify.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "write_set.h"
+
+/* A row on its way. */
+typedef struct NewRow
+{
+	TupleTableSlot *slot;
+	KvlsmBytes key;
+	KvlsmBytes value;
+} NewRow;
+
+static void
+encode(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row)
+{
+	Relation rel = rinfo->ri_RelationDesc;
+
+	kvlsm_check_constraints(rinfo, row->slot, estate);
+	kvlsm_row_key(&row->key, m->layout, rel, m->store.id, row->slot);
+	kvlsm_row_value(&row->value, m->layout, rel, row->slot);
+}
+
+static void
+put(KvlsmModify *m, const NewRow *row)
+{
+	kvlsm_write_put(row->key.slice, row->value.slice, kvlsm_row_expires(m, 0));
+}
+
+/* ---- ON CONFLICT DO UPDATE */
+
+void
+kvlsm_check_on_conflict(const KvlsmModify *m, Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	if (m->on_conflict != ONCONFLICT_UPDATE || triggers == NULL)
+		return;
+	/* the core fires those of INSERT whatever becomes of the row */
+	if (triggers->trig_update_before_row || triggers->trig_update_after_row ||
+		triggers->trig_insert_after_row)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ON CONFLICT DO UPDATE is not supported on foreign "
+						"table \"%s\" with its row triggers",
+						RelationGetRelationName(rel)),
+				 errdetail("Row triggers AFTER INSERT, BEFORE UPDATE and "
+						   "AFTER "
+						   "UPDATE would not fire as on a table."),
+				 errhint("Use INSERT ... ON CONFLICT DO NOTHING and "
+						 "UPDATE.")));
+}
+
+static bool
+has_stored_generated(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	return constr != NULL && constr->has_generated_stored;
+}
+
+static void
+error_second_time(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CARDINALITY_VIOLATION),
+			 errmsg("ON CONFLICT DO UPDATE command cannot affect row a second "
+					"time"),
+			 errhint("Ensure that no rows proposed for insertion within the "
+					 "same command have duplicate constrained values.")));
+}
+
+/*
+ * The row is there: what DO UPDATE makes of it, or NULL if its WHERE does not
+ * want it.  As ExecOnConflictUpdate of the core.
+ */
+static TupleTableSlot *
+update_instead(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
+			   const NewRow *row, const KvlsmFound *old)
+{
+	OnConflictSetState *set = rinfo->ri_onConflict;
+	Relation rel = rinfo->ri_RelationDesc;
+	ExprContext *econtext = m->mtstate->ps.ps_ExprContext;
+	TupleTableSlot *slot = set->oc_ProjSlot;
+	int64 expires = old->expires_us;
+
+	if (kvlsm_is_done(row->key.slice, estate->es_snapshot))
+		error_second_time();
+	kvlsm_row_fill(m->layout, NULL, row->key.slice, old->value,
+				   set->oc_Existing);
+	set->oc_Existing->tts_tableOid = RelationGetRelid(rel);
+	econtext->ecxt_scantuple = set->oc_Existing;
+	econtext->ecxt_innertuple = row->slot;
+	econtext->ecxt_outertuple = NULL;
+	if (!ExecQual(set->oc_WhereClause, econtext))
+		return NULL;
+	(void) ExecProject(set->oc_ProjInfo);
+	slot->tts_tableOid = RelationGetRelid(rel);
+	if (has_stored_generated(rel))
+		ExecComputeStoredGenerated(rinfo, estate, slot, CMD_UPDATE);
+	kvlsm_replace_row(m, rinfo, estate, row->key.slice, expires, slot);
+	/* what it points to goes with the row's context */
+	ExecMaterializeSlot(slot);
+	ExecClearTuple(set->oc_Existing);
+	return slot;
+}
+
+/* ---- one row */
+
+/* The newest version of a key that is locked now. */
+static bool
+find_existing(const KvlsmModify *m, EState *estate, KvSlice key,
+			  KvlsmFound *old)
+{
+	/* what is skipped or changed must be what the snapshot shows */
+	bool must_see = m->on_conflict != ONCONFLICT_NONE &&
+					IsolationUsesXactSnapshot();
+
+	kvlsm_lock_key_to_modify(key);
+	return kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, old);
+}
+
+/* The row that was written; NULL: none. */
+static TupleTableSlot *
+insert_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row)
+{
+	bool blind = m->on_conflict == ONCONFLICT_NONE &&
+				 m->layout->options.on_duplicate == KVLSM_DUPLICATE_UPDATE;
+	KvlsmFound old;
+
+	if (blind || !find_existing(m, estate, row->key.slice, &old))
+	{
+		put(m, row);
+		return row->slot;
+	}
+	if (m->on_conflict == ONCONFLICT_UPDATE)
+		return update_instead(m, rinfo, estate, row, &old);
+	if (m->on_conflict == ONCONFLICT_NONE &&
+		m->layout->options.on_duplicate == KVLSM_DUPLICATE_ERROR)
+		kvlsm_error_duplicate(m, rinfo->ri_RelationDesc, row->slot);
+	return NULL;
+}
+
+static TupleTableSlot *
+exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
+			TupleTableSlot *plan_slot)
+{
+	KvlsmModify *m = rinfo->ri_FdwState;
+	MemoryContext old;
+	NewRow row;
+
+	MemoryContextReset(m->row_context);
+	old = MemoryContextSwitchTo(m->row_context);
+	row.slot = slot;
+	encode(m, rinfo, estate, &row);
+	slot = insert_row(m, rinfo, estate, &row);
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
+/* ---- batches */
+
+/* Rows that something has to look at one by one go one by one. */
+static int
+batch_size(ResultRelInfo *rinfo)
+{
+	KvlsmModify *m = rinfo->ri_FdwState;
+	TriggerDesc *triggers = rinfo->ri_TrigDesc;
+
+	if (m == NULL || rinfo->ri_projectReturning != NULL ||
+		rinfo->ri_WithCheckOptions != NIL || m->on_conflict != ONCONFLICT_NONE ||
+		(triggers != NULL && (triggers->trig_insert_before_row ||
+							  triggers->trig_insert_after_row)))
+		return 1;
+	return m->layout->options.batch_size;
+}
+
+/* Which of the keys have a row that another transaction has committed. */
+static void
+find_all(NewRow *rows, int n, bool *exists)
+{
+	KvSlice *keys = palloc(n * sizeof(KvSlice));
+	int i;
+
+	for (i = 0; i < n; i++)
+	{
+		kvlsm_lock_key_to_modify(rows[i].key.slice);
+		keys[i] = rows[i].key.slice;
+	}
+	kvlsm_exist_latest(keys, n, exists);
+}
+
+/* Is there a row now?  exists: not counting this transaction's writes. */
+static bool
+is_taken(const NewRow *row, bool exists)
+{
+	KvEntry own;
+	KvError err;
+	KvStatus status;
+
+	kv_error_clear(&err);
+	status = kvlsm_own_latest(row->key.slice, &own, &err);
+	if (status == KV_NOT_FOUND)
+		return exists;
+	kvlsm_check(status, &err);
+	return kvlsm_own_is_live(&own);
+}
+
+/* Writes what may be written; returns how many, with their slots in kept. */
+static int
+insert_rows(KvlsmModify *m, Relation rel, NewRow *rows, int n,
+			TupleTableSlot **kept)
+{
+	KvlsmDuplicate on_duplicate = m->layout->options.on_duplicate;
+	bool *exists = palloc0(n * sizeof(bool));
+	int n_kept = 0;
+	int i;
+
+	if (on_duplicate != KVLSM_DUPLICATE_UPDATE)
+		find_all(rows, n, exists);
+	for (i = 0; i < n; i++)
+	{
+		if (on_duplicate != KVLSM_DUPLICATE_UPDATE &&
+			is_taken(&rows[i], exists[i]))
+		{
+			if (on_duplicate == KVLSM_DUPLICATE_ERROR)
+				kvlsm_error_duplicate(m, rel, rows[i].slot);
+			continue;
+		}
+		put(m, &rows[i]);
+		kept[n_kept++] = rows[i].slot;
+	}
+	return n_kept;
+}
+
+static TupleTableSlot **
+exec_batch(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slots,
+		   TupleTableSlot **plan_slots, int *n_slots)
+{
+	KvlsmModify *m = rinfo->ri_FdwState;
+	TupleTableSlot **kept;
+	MemoryContext old;
+	NewRow *rows;
+	int i;
+
+	MemoryContextReset(m->row_context);
+	old = MemoryContextSwitchTo(m->row_context);
+	/* the array of slots is the core's: it goes on with it */
+	kept = palloc(*n_slots * sizeof(TupleTableSlot *));
+	rows = MemoryContextAllocHuge(CurrentMemoryContext,
+								  *n_slots * sizeof(NewRow));
+	for (i = 0; i < *n_slots; i++)
+	{
+		rows[i].slot = slots[i];
+		encode(m, rinfo, estate, &rows[i]);
+	}
+	*n_slots = insert_rows(m, rinfo->ri_RelationDesc, rows, *n_slots, kept);
+	MemoryContextSwitchTo(old);
+	return kept;
+}
+
+void
+kvlsm_insert_callbacks(FdwRoutine *routine)
+{
+	routine->ExecForeignInsert = exec_insert;
+	routine->GetForeignModifyBatchSize = batch_size;
+	routine->ExecForeignBatchInsert = exec_batch;
+}

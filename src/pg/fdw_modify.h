@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * fdw_modify.h - what the files share that write through a foreign table.
+ */
+#ifndef KVLSM_FDW_MODIFY_H
+#define KVLSM_FDW_MODIFY_H
+
+#include "fdw.h"
+
+#include "nodes/execnodes.h"
+#include "scan.h"
+
+/* rinfo->ri_FdwState */
+typedef struct KvlsmModify
+{
+	ModifyTableState *mtstate;
+	KvlsmLayout *layout;
+	KvlsmStore store;
+	AttrNumber *key_junk; /* of each key column in the plan's rows; or NULL */
+	OnConflictAction on_conflict;
+	MemoryContext row_context; /* reset for each row, or batch */
+} KvlsmModify;
+
+/* ---- fdw_modify.c */
+/* What the core checks for tables, and believes of foreign ones. */
+void kvlsm_check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot,
+							 EState *estate);
+/* When a row that is written now expires; old_expires: what it replaces. */
+int64 kvlsm_row_expires(const KvlsmModify *m, int64 old_expires);
+/* 23505 as PostgreSQL words it; slot has the row. */
+pg_noreturn void kvlsm_error_duplicate(const KvlsmModify *m, Relation rel,
+									   TupleTableSlot *slot);
+/* Has this command written the key already? */
+bool kvlsm_is_done(KvSlice key, Snapshot snapshot);
+/*
+ * Writes the row in the slot in place of the one under old_key, which is
+ * locked: its key may be another one, which must be free (23505).
+ */
+void kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
+					   KvSlice old_key, int64 old_expires,
+					   TupleTableSlot *slot);
+
+/* ---- fdw_insert.c */
+void kvlsm_insert_callbacks(FdwRoutine *routine);
+/* 0A000 if the plan's ON CONFLICT cannot be done on the table. */
+void kvlsm_check_on_conflict(const KvlsmModify *m, Relation rel);
+
+#endif /* KVLSM_FDW_MODIFY_H */

@@ -1,0 +1,218 @@
+-- INSERT ... ON CONFLICT on a store, on_duplicate and ttl.
+SET client_min_messages = warning;
+CREATE SCHEMA conflict;
+SET search_path = conflict, public;
+CREATE FOREIGN TABLE t (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm;
+INSERT INTO t VALUES ('a', '1'), ('b', '2');
+
+-- DO NOTHING, with the key and without
+INSERT INTO t VALUES ('a', 'x'), ('c', '3') ON CONFLICT (key) DO NOTHING RETURNING *;
+INSERT INTO t VALUES ('a', 'x'), ('d', '4') ON CONFLICT DO NOTHING RETURNING *;
+INSERT INTO t VALUES ('e', '5'), ('e', '6') ON CONFLICT (key) DO NOTHING RETURNING *;
+SELECT * FROM t ORDER BY key;
+
+-- DO UPDATE
+EXPLAIN (COSTS OFF) INSERT INTO t VALUES ('a', 'x')
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE t.value <> 'y';
+INSERT INTO t VALUES ('a', '10') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+INSERT INTO t VALUES ('a', '1'), ('f', '7')
+	ON CONFLICT (key) DO UPDATE SET value = t.value || '+' || excluded.value
+	RETURNING *;
+INSERT INTO t AS old VALUES ('a', 'no'), ('b', 'yes')
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value
+	WHERE old.value = '2' RETURNING *;
+INSERT INTO t SELECT 'm' || i, 'first' FROM generate_series(1, 3) i
+	ON CONFLICT (key) DO UPDATE SET value = 'again';
+INSERT INTO t SELECT 'm' || i, 'first' FROM generate_series(2, 4) i
+	ON CONFLICT (key) DO UPDATE SET value = 'again' RETURNING *;
+SELECT * FROM t ORDER BY key;
+
+-- a row twice in one command
+INSERT INTO t VALUES ('n', '1'), ('n', '2')
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+INSERT INTO t VALUES ('a', '1'), ('a', '2')
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+SELECT * FROM t WHERE key IN ('a', 'n');
+
+-- the key changes
+INSERT INTO t VALUES ('b', '-') ON CONFLICT (key) DO UPDATE SET key = 'b2', value = t.value;
+INSERT INTO t VALUES ('b2', '-') ON CONFLICT (key) DO UPDATE SET key = 'a';
+SELECT * FROM t WHERE key ^@ 'b';
+
+-- within a transaction: what was written before, savepoints
+BEGIN;
+INSERT INTO t VALUES ('tx', '1') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+INSERT INTO t VALUES ('tx', '2') ON CONFLICT (key) DO UPDATE SET value = t.value || excluded.value;
+SAVEPOINT s;
+INSERT INTO t VALUES ('tx', '3') ON CONFLICT (key) DO UPDATE SET value = t.value || excluded.value;
+SELECT value FROM t WHERE key = 'tx';
+ROLLBACK TO s;
+DELETE FROM t WHERE key = 'tx';
+INSERT INTO t VALUES ('tx', 'new') ON CONFLICT (key) DO UPDATE SET value = 'old' RETURNING *;
+COMMIT;
+
+-- in WITH, prepared, in PL/pgSQL, through a view
+WITH w AS (INSERT INTO t VALUES ('a', 'w'), ('w', 'w')
+	ON CONFLICT (key) DO UPDATE SET value = 'from WITH' RETURNING *)
+	SELECT * FROM w ORDER BY key;
+WITH w AS (INSERT INTO t VALUES ('w', 'w2')
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value)
+	INSERT INTO t SELECT 'w3', value FROM w
+	ON CONFLICT (key) DO UPDATE SET value = 'no' RETURNING *;
+SET plan_cache_mode = force_generic_plan;
+PREPARE up(text, text) AS INSERT INTO t VALUES ($1, $2)
+	ON CONFLICT (key) DO UPDATE SET value = excluded.value || '!' RETURNING *;
+EXECUTE up('p', '1');
+EXECUTE up('p', '2');
+SET kvlsm.on_conflict = off;
+EXECUTE up('p', '3');
+RESET kvlsm.on_conflict;
+RESET plan_cache_mode;
+DO $$
+BEGIN
+	FOR i IN 1 .. 12 LOOP
+		INSERT INTO t VALUES ('count', '1') ON CONFLICT (key)
+			DO UPDATE SET value = (t.value::int + 1)::text;
+	END LOOP;
+END $$;
+SELECT value FROM t WHERE key = 'count';
+CREATE VIEW v AS SELECT key AS k, value AS v FROM t;
+INSERT INTO v VALUES ('p', 'view') ON CONFLICT (k) DO UPDATE SET v = excluded.v || v.v RETURNING *;
+
+-- what cannot be inferred
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (value) DO NOTHING;
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (key, value) DO UPDATE SET value = '2';
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (lower(key)) DO NOTHING;
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (key) WHERE key > 'a' DO NOTHING;
+INSERT INTO t VALUES ('a', '1') ON CONFLICT ON CONSTRAINT t_kvkey DO NOTHING;
+SET kvlsm.on_conflict = off;
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (key) DO UPDATE SET value = '2';
+INSERT INTO t VALUES ('a', '1') ON CONFLICT (key) DO NOTHING;
+INSERT INTO t VALUES ('a', '1') ON CONFLICT DO NOTHING;
+RESET kvlsm.on_conflict;
+CREATE TABLE heap (key text PRIMARY KEY, value text);
+INSERT INTO heap VALUES ('a', '1') ON CONFLICT (key) DO UPDATE SET value = '2';
+INSERT INTO heap VALUES ('a', '1') ON CONFLICT (key) DO UPDATE SET value = '2' RETURNING *;
+INSERT INTO heap VALUES ('a', '1') ON CONFLICT (value) DO NOTHING;
+
+-- constraints hold for what the update makes
+CREATE FOREIGN TABLE c (key text COLLATE "C" NOT NULL,
+	value text NOT NULL CHECK (value <> 'bad')) SERVER kvlsm;
+INSERT INTO c VALUES ('a', 'good');
+INSERT INTO c VALUES ('a', 'x') ON CONFLICT (key) DO UPDATE SET value = 'bad';
+INSERT INTO c VALUES ('a', 'x') ON CONFLICT (key) DO UPDATE SET value = NULL;
+INSERT INTO c VALUES ('a', 'bad') ON CONFLICT (key) DO UPDATE SET value = 'fine';
+SELECT * FROM c;
+
+-- row triggers: BEFORE INSERT is fired; others would not be, and are refused
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% % %', TG_WHEN, TG_OP, NEW.key;
+	NEW.value := NEW.value || '*';
+	RETURN NEW;
+END $$;
+CREATE TRIGGER before_insert BEFORE INSERT ON c FOR EACH ROW EXECUTE FUNCTION note();
+INSERT INTO c VALUES ('a', 'y'), ('b', 'y') ON CONFLICT (key)
+	DO UPDATE SET value = excluded.value RETURNING *;
+CREATE TRIGGER after_update AFTER UPDATE ON c FOR EACH ROW EXECUTE FUNCTION note();
+INSERT INTO c VALUES ('a', 'z') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+INSERT INTO c VALUES ('a', 'z') ON CONFLICT (key) DO NOTHING;
+
+-- privileges, as for any table
+CREATE ROLE conflict_user;
+GRANT USAGE ON SCHEMA conflict TO conflict_user;
+GRANT INSERT ON t TO conflict_user;
+SET ROLE conflict_user;
+INSERT INTO t VALUES ('priv', '1');
+INSERT INTO t VALUES ('priv', '1');
+INSERT INTO t VALUES ('priv', '1') ON CONFLICT (key) DO NOTHING;
+RESET ROLE;
+GRANT SELECT (key) ON t TO conflict_user;
+SET ROLE conflict_user;
+INSERT INTO t VALUES ('priv', '1');
+INSERT INTO t VALUES ('priv', '1') ON CONFLICT (key) DO NOTHING;
+INSERT INTO t VALUES ('priv', '1') ON CONFLICT (key) DO UPDATE SET value = '2';
+RESET ROLE;
+GRANT SELECT, UPDATE ON t TO conflict_user;
+SET ROLE conflict_user;
+INSERT INTO t VALUES ('priv', '1') ON CONFLICT (key) DO UPDATE SET value = '2' RETURNING *;
+RESET ROLE;
+
+-- a partitioned table of stores
+CREATE TABLE part (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	PARTITION BY RANGE (key);
+CREATE FOREIGN TABLE part_a PARTITION OF part FOR VALUES FROM (MINVALUE) TO ('m')
+	SERVER kvlsm;
+CREATE FOREIGN TABLE part_z PARTITION OF part FOR VALUES FROM ('m') TO (MAXVALUE)
+	SERVER kvlsm;
+INSERT INTO part VALUES ('a', '1'), ('z', '1');
+INSERT INTO part VALUES ('a', '2'), ('z', '2'), ('y', '2') ON CONFLICT (key)
+	DO UPDATE SET value = part.value || excluded.value RETURNING *, tableoid::regclass;
+INSERT INTO part VALUES ('a', '3'), ('x', '3') ON CONFLICT (key) DO NOTHING RETURNING *;
+INSERT INTO part VALUES ('a', '3') ON CONFLICT (value) DO NOTHING;
+SELECT *, tableoid::regclass FROM part ORDER BY key;
+DROP FOREIGN TABLE part_z;
+CREATE TABLE part_z PARTITION OF part FOR VALUES FROM ('m') TO (MAXVALUE);
+INSERT INTO part VALUES ('a', '4') ON CONFLICT (key) DO UPDATE SET value = '4';
+
+-- on_duplicate: what a plain INSERT does with a key that is there
+CREATE FOREIGN TABLE u (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm OPTIONS (on_duplicate 'update');
+CREATE FOREIGN TABLE i (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm OPTIONS (on_duplicate 'ignore');
+INSERT INTO u VALUES ('a', '1'), ('b', '1'), ('a', '2');
+INSERT INTO i VALUES ('a', '1'), ('b', '1'), ('a', '2');
+INSERT INTO u VALUES ('b', '3') RETURNING *;
+INSERT INTO i VALUES ('b', '3'), ('c', '3') RETURNING *;
+COPY u FROM stdin;
+b	copied
+d	copied
+\.
+COPY i FROM stdin;
+b	copied
+d	copied
+\.
+SELECT * FROM u ORDER BY key;
+SELECT * FROM i ORDER BY key;
+INSERT INTO u VALUES ('a', 'x') ON CONFLICT (key) DO NOTHING RETURNING *;
+INSERT INTO i VALUES ('a', 'x') ON CONFLICT (key) DO UPDATE SET value = 'y' RETURNING *;
+
+-- ttl: rows of the table expire, whoever asks
+CREATE FOREIGN TABLE s (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm OPTIONS (ttl '1 hour');
+INSERT INTO s VALUES ('a', '1'), ('b', '1');
+SELECT kv_put('c', '1', store => 's');
+UPDATE s SET value = '2' WHERE key = 'c';
+INSERT INTO s VALUES ('d', '1') ON CONFLICT (key) DO UPDATE SET value = '2';
+SELECT key, kv_ttl(key, store => 's') BETWEEN interval '59 minutes' AND interval '1 hour'
+	AS expires FROM s ORDER BY key;
+-- without it an UPDATE leaves the time as it was
+SELECT kv_put('e', '1', ttl => interval '2 hours', store => 't');
+UPDATE t SET value = '2' WHERE key = 'e';
+INSERT INTO t VALUES ('e', '3') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+SELECT value, kv_ttl('e', store => 't') BETWEEN interval '119 minutes' AND interval '2 hours'
+	AS expires FROM t WHERE key = 'e';
+ALTER FOREIGN TABLE s OPTIONS (SET ttl 'soon');
+ALTER FOREIGN TABLE s OPTIONS (SET ttl '-1 s');
+ALTER FOREIGN TABLE s OPTIONS (ADD on_duplicate 'maybe');
+
+-- batches: duplicates among the rows of a statement, and of earlier ones
+CREATE FOREIGN TABLE b (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	SERVER kvlsm OPTIONS (batch_size '100');
+INSERT INTO b SELECT i, 'x' FROM generate_series(1, 1000) i;
+SELECT count(*) FROM b;
+INSERT INTO b SELECT i, 'x' FROM generate_series(2001, 1500, -1) i UNION ALL SELECT 7, 'y';
+INSERT INTO b SELECT i % 150, 'x' FROM generate_series(3000, 3299) i;
+SELECT count(*) FROM b;
+BEGIN;
+INSERT INTO b SELECT i, 'x' FROM generate_series(2001, 2300) i;
+DELETE FROM b WHERE key = '2050' OR key = '50';
+INSERT INTO b VALUES ('50', 'again'), ('2050', 'again'), ('3000', 'new');
+SELECT * FROM b WHERE value <> 'x' ORDER BY key;
+INSERT INTO b SELECT i, 'x' FROM generate_series(2250, 2450) i;
+ROLLBACK;
+SELECT count(*) FROM b;
+
+DROP SCHEMA conflict CASCADE;
+DROP ROLE conflict_user;
