@@ -20,5 +20,6 @@ kvlsm_fdw_handler(PG_FUNCTION_ARGS)
 	kvlsm_plan_callbacks(routine);
 	kvlsm_scan_callbacks(routine);
 	kvlsm_modify_callbacks(routine);
+	kvlsm_direct_callbacks(routine);
 	PG_RETURN_POINTER(routine);
 }

@@ -67,18 +67,20 @@ is_updatable(Relation rel)
 			   : 0;
 }
 
-static KvlsmModify *
-make_state(ModifyTableState *mtstate, Relation rel)
+KvlsmModify *
+kvlsm_modify_begin(ModifyTableState *mtstate, EState *estate, Relation rel)
 {
 	KvlsmModify *m = palloc0(sizeof(KvlsmModify));
-	ModifyTable *plan = (ModifyTable *) mtstate->ps.plan; /* NULL: COPY */
+	ModifyTable *plan = NULL; /* of COPY, too */
 
+	if (mtstate != NULL)
+		plan = (ModifyTable *) mtstate->ps.plan;
 	m->mtstate = mtstate;
 	m->on_conflict = plan == NULL ? ONCONFLICT_NONE : plan->onConflictAction;
 	m->layout = kvlsm_layout_of(rel);
 	kvlsm_store_of_relation(RelationGetRelid(rel), true, &m->store);
-	m->row_context = AllocSetContextCreate(mtstate->ps.state->es_query_cxt,
-										   "kvlsm row", ALLOCSET_DEFAULT_SIZES);
+	m->row_context = AllocSetContextCreate(estate->es_query_cxt, "kvlsm row",
+										   ALLOCSET_DEFAULT_SIZES);
 	kvlsm_check_on_conflict(m, rel);
 	return m;
 }
@@ -111,7 +113,7 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	m = make_state(mtstate, rinfo->ri_RelationDesc);
+	m = kvlsm_modify_begin(mtstate, mtstate->ps.state, rinfo->ri_RelationDesc);
 	if (mtstate->operation != CMD_INSERT)
 		find_junk(m, rinfo->ri_RelationDesc,
 				  outerPlanState(mtstate)->plan->targetlist);
@@ -127,7 +129,8 @@ begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts",
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
-	rinfo->ri_FdwState = make_state(mtstate, rinfo->ri_RelationDesc);
+	rinfo->ri_FdwState = kvlsm_modify_begin(mtstate, mtstate->ps.state,
+											rinfo->ri_RelationDesc);
 }
 
 static void

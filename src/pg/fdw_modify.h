@@ -22,6 +22,12 @@ typedef struct KvlsmModify
 } KvlsmModify;
 
 /* ---- fdw_modify.c */
+/*
+ * Palloced, with the store open for writing; mtstate NULL: the scan does it
+ * all (fdw_direct.c).
+ */
+KvlsmModify *kvlsm_modify_begin(ModifyTableState *mtstate, EState *estate,
+								Relation rel);
 /* What the core checks for tables, and believes of foreign ones. */
 void kvlsm_check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot,
 							 EState *estate);

@@ -10,6 +10,8 @@
 
 #include "nodes/plannodes.h"
 
+struct ExplainState;
+
 /* rel->fdw_private */
 typedef struct KvlsmRelInfo
 {
@@ -32,6 +34,8 @@ enum
 	KVLSM_PLAN_COLUMNS, /* attribute numbers that are wanted; 0: all */
 	KVLSM_PLAN_FLAGS,	/* see below */
 	KVLSM_PLAN_CONDS,	/* belonging to fdw_recheck_quals */
+	KVLSM_PLAN_SET,		/* of a direct UPDATE: attributes of fdw_exprs */
+	KVLSM_PLAN_TAG		/* of a direct one: 1: it counts rows */
 };
 enum
 {
@@ -63,6 +67,22 @@ void kvlsm_plan_callbacks(FdwRoutine *routine);
 void kvlsm_scan_cost(const RelOptInfo *rel, double ranges, double rows,
 					 Cost per_row, Cost *startup, Cost *total);
 
+/* ---- fdw_scan.c: the executor's calls, also for fdw_direct.c */
+typedef struct KvlsmScanRow
+{
+	KvSlice key; /* borrowed until the next row, or write */
+	int64 expires_us;
+} KvlsmScanRow;
+void kvlsm_scan_begin(ForeignScanState *node, int eflags);
+TupleTableSlot *kvlsm_scan_iterate(ForeignScanState *node);
+/* More about the row in the slot, of a scan that locks rows to change them. */
+const KvlsmScanRow *kvlsm_scan_row(const ForeignScanState *node);
+void kvlsm_scan_end(ForeignScanState *node);
+void kvlsm_scan_explain(ForeignScanState *node, struct ExplainState *es);
+
+/* ---- fdw_direct.c */
+void kvlsm_direct_callbacks(FdwRoutine *routine);
+
 /* ---- fdw_explain.c */
 typedef struct KvlsmScanReport
 {
@@ -71,7 +91,6 @@ typedef struct KvlsmScanReport
 	uint64 rows_read;
 	KvReadCost cost;
 } KvlsmScanReport;
-struct ExplainState;
 void kvlsm_explain_scan(ForeignScan *plan, struct ExplainState *es,
 						const KvlsmScanReport *report);
 

@@ -48,7 +48,8 @@ typedef struct KvScanState
 	int n_ranges;
 	int next; /* of the ranges, counted in the scan's direction */
 
-	KvlsmScan *scan; /* of the range before next; NULL: none */
+	KvlsmScan *scan;  /* of the range before next; NULL: none */
+	KvlsmScanRow row; /* the current one, if rows are locked */
 	KvSlice keys[LOOKUPS], values[LOOKUPS];
 	int n_found, at; /* of the keys looked up, and delivered */
 	bool done;		 /* counted */
@@ -98,8 +99,8 @@ scanned_relation(ForeignScanState *node)
 	return ExecGetRangeTableRelation(estate, rti);
 }
 
-static void
-begin_scan(ForeignScanState *node, int eflags)
+void
+kvlsm_scan_begin(ForeignScanState *node, int eflags)
 {
 	EState *estate = node->ss.ps.state;
 	KvScanState *state = palloc0(sizeof(KvScanState));
@@ -315,7 +316,12 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 	kv_error_clear(&err);
 	status = kvlsm_own_latest(key, &own, &err);
 	if (status == KV_OK)
+	{
+		state->row.expires_us = own.kind == KV_KIND_PUT_EXPIRING
+									? own.expires_us
+									: 0;
 		return true;
+	}
 	if (status != KV_NOT_FOUND)
 		kvlsm_ereport(status, &err);
 	if (!kvlsm_lookup_latest(key,
@@ -324,6 +330,7 @@ lock_row(ForeignScanState *node, TupleTableSlot *slot, KvSlice key)
 								 : NULL,
 							 &found))
 		return false;
+	state->row.expires_us = found.expires_us;
 	fill_slot(state, slot, key, found.value);
 	return true;
 }
@@ -382,12 +389,15 @@ next_tuple(ForeignScanState *node)
 		fill_slot(state, slot, key, value);
 		if (state->lock == KVLSM_LOCK_NONE ||
 			(satisfies(node, slot) && lock_row(node, slot, key)))
+		{
+			state->row.key = key;
 			return slot;
+		}
 	}
 }
 
-static TupleTableSlot *
-iterate_scan(ForeignScanState *node)
+TupleTableSlot *
+kvlsm_scan_iterate(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
@@ -426,8 +436,16 @@ rescan(ForeignScanState *node)
 		MemoryContextReset(state->scan_context);
 }
 
-static void
-end_scan(ForeignScanState *node)
+const KvlsmScanRow *
+kvlsm_scan_row(const ForeignScanState *node)
+{
+	const KvScanState *state = node->fdw_state;
+
+	return &state->row;
+}
+
+void
+kvlsm_scan_end(ForeignScanState *node)
 {
 	KvScanState *state = node->fdw_state;
 
@@ -437,8 +455,8 @@ end_scan(ForeignScanState *node)
 	state->scan = NULL;
 }
 
-static void
-explain_scan(ForeignScanState *node, ExplainState *es)
+void
+kvlsm_scan_explain(ForeignScanState *node, ExplainState *es)
 {
 	KvScanState *state = node->fdw_state;
 
@@ -452,9 +470,9 @@ explain_scan(ForeignScanState *node, ExplainState *es)
 void
 kvlsm_scan_callbacks(FdwRoutine *routine)
 {
-	routine->BeginForeignScan = begin_scan;
-	routine->IterateForeignScan = iterate_scan;
+	routine->BeginForeignScan = kvlsm_scan_begin;
+	routine->IterateForeignScan = kvlsm_scan_iterate;
 	routine->ReScanForeignScan = rescan;
-	routine->EndForeignScan = end_scan;
-	routine->ExplainForeignScan = explain_scan;
+	routine->EndForeignScan = kvlsm_scan_end;
+	routine->ExplainForeignScan = kvlsm_scan_explain;
 }

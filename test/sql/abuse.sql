@@ -62,6 +62,9 @@ UPDATE ab SET value = to_jsonb(i) FROM heap WHERE heap.k = key RETURNING *;
 WITH one AS (UPDATE ab SET value = '7' WHERE key = 'a' RETURNING key),
 	two AS (UPDATE ab SET value = '7' WHERE key = 'a' RETURNING key)
 SELECT (SELECT count(*) FROM one) + (SELECT count(*) FROM two) AS changed;
+WITH one AS (DELETE FROM ab WHERE key = 'a' RETURNING key),
+	two AS (DELETE FROM ab WHERE key = 'a' RETURNING key)
+SELECT (SELECT count(*) FROM one) + (SELECT count(*) FROM two) AS deleted;
 BEGIN;
 UPDATE ab SET value = '8';
 UPDATE ab SET value = '9' RETURNING *;
