@@ -18,6 +18,7 @@
 #endif
 #include "replication/slot.h"
 #include "storage/proc.h"
+#include "utils/pg_locale.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -108,6 +109,17 @@ kvlsm_wait_event(uint32 *known, const char *name)
 #else
 #define kvlsm_name_list(string) stringToQualifiedNameList(string)
 #endif
+
+/* does the collation compare bytes? */
+#if PG_VERSION_NUM >= 180000
+#define kvlsm_collate_is_c(collation)                                         \
+	(pg_newlocale_from_collation(collation)->collate_is_c)
+#else
+#define kvlsm_collate_is_c(collation) lc_collate_is_c(collation)
+#endif
+
+/* pg_attribute.attgenerated of a column that is computed when read: from 18 */
+#define KVLSM_GENERATED_VIRTUAL 'v'
 
 /* paths of foreign scans; pathkeys, required outer rels, private data */
 #if PG_VERSION_NUM >= 180000

@@ -25,7 +25,8 @@ typedef enum KvlsmDuplicate
 typedef struct KvlsmOptions
 {
 	const char *key; /* NULL: not given; borrowed from the catalogue's copy */
-	bool typed;
+	bool typed;		 /* option "layout" says so */
+	bool plain;		 /* or this; neither: it goes by the columns */
 	KvlsmDuplicate on_duplicate;
 	bool has_ttl;
 	Interval ttl; /* of every row that the table writes */
@@ -36,6 +37,22 @@ typedef struct KvlsmOptions
 
 /* What the options of the table say; palloced in the current context. */
 void kvlsm_options_of(Oid relid, KvlsmOptions *options);
+
+/* One column of the option "key". */
+typedef struct KvlsmKeyName
+{
+	char *name;
+	bool descending;
+	bool has_direction; /* ASC or DESC was written */
+} KvlsmKeyName;
+
+/*
+ * The columns that the option "key" names, as KvlsmKeyName, palloced; NIL if
+ * it is no list of columns.
+ */
+List *kvlsm_parse_key(const char *option);
+/* The option that says so; palloced. */
+char *kvlsm_format_key(List *names);
 
 /* ---- fdw_layout.c */
 /*
@@ -52,10 +69,28 @@ typedef struct KvlsmLayout
 	KvlsmKeyColumn keys[KVLSM_MAX_KEYS];
 	AttrNumber value_attno; /* of the plain layout */
 	KvlsmTag value_tag;		/* TEXT, JSONB or BYTEA: the column's type */
+	/* of the typed layout: columns that were added with a default */
+	int n_missing;
+	struct KvlsmMissing *missing;
 } KvlsmLayout;
 
-/* Palloced; 42P16, 0A000 if the columns do not fit. */
+/* What rows have in a column that was added after they were written. */
+typedef struct KvlsmMissing
+{
+	AttrNumber attno;
+	Datum value;
+} KvlsmMissing;
+
+/* Column option with the text form of such a value. */
+#define KVLSM_MISSING_OPTION "missing"
+
+/*
+ * Palloced; 42703, 42701, 42P16, 0A000 if the columns and the options do not
+ * go together.
+ */
 KvlsmLayout *kvlsm_layout_of(Relation rel);
+/* NULL instead of an error; not remembered. */
+KvlsmLayout *kvlsm_layout_if_good(Relation rel);
 /* The position among the key columns; -1: it is none. */
 int kvlsm_key_position(const KvlsmLayout *layout, AttrNumber attno);
 
@@ -83,11 +118,17 @@ pg_noreturn void kvlsm_error_null_column(Relation rel, AttrNumber attno);
 typedef const bool *KvlsmWanted;
 /*
  * Fills the slot with a stored row; what is not wanted is NULL.  Datums are
- * palloced in the current context or point into key and value, which must
- * live as long as the slot's contents.
+ * palloced in the current context.  XX001 for damaged bytes.
  */
 void kvlsm_row_fill(const KvlsmLayout *layout, KvlsmWanted wanted, KvSlice key,
 					KvSlice value, TupleTableSlot *slot);
+/*
+ * The same without a copy of what can be used where it lies: key and value
+ * must live as long as the slot's contents, as those of a scan do until its
+ * next row.
+ */
+void kvlsm_row_fill_in_place(const KvlsmLayout *layout, KvlsmWanted wanted,
+							 KvSlice key, KvSlice value, TupleTableSlot *slot);
 
 /* ---- fdw_scan.c */
 void kvlsm_scan_callbacks(FdwRoutine *routine);

@@ -10,14 +10,20 @@
 #include "fdw.h"
 
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "foreign/foreign.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 typedef struct LayoutEntry
 {
 	Oid relid;
-	KvlsmLayout *layout; /* NULL: not known */
+	KvlsmLayout *layout;   /* NULL: not known */
+	MemoryContext context; /* holds it and what it points to; may be NULL */
 } LayoutEntry;
 
 static HTAB *layouts = NULL;
@@ -28,8 +34,8 @@ forget(LayoutEntry *entry)
 {
 	if (entry->layout == NULL)
 		return;
-	pfree(entry->layout);
 	entry->layout = NULL;
+	MemoryContextReset(entry->context);
 }
 
 static void
@@ -63,114 +69,367 @@ init_cache(void)
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
 }
 
-static void
-bad_columns(Relation rel, const char *detail)
+/* The layout that is being found out. */
+typedef struct Finder
 {
+	Relation rel;
+	TupleDesc desc;
+	KvlsmLayout *layout;
+	List *names; /* KvlsmKeyName */
+	bool quiet;	 /* return false instead of an error */
+} Finder;
+
+static bool
+bad_plain(Finder *f, const char *detail)
+{
+	if (f->quiet)
+		return false;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 			 errmsg("the columns of \"%s\" do not fit the layout \"plain\"",
-					RelationGetRelationName(rel)),
+					RelationGetRelationName(f->rel)),
 			 errdetail("%s", detail),
 			 errhint("Declare the table as (key text COLLATE \"C\" NOT NULL, "
-					 "value jsonb NOT NULL).")));
+					 "value jsonb NOT NULL), or choose the layout "
+					 "\"typed\".")));
+	return false;
 }
 
-/* The first column is the key unless the option says otherwise. */
-static void
-find_plain_columns(Relation rel, KvlsmLayout *layout)
+static bool
+bad_key_column(Finder *f, int code, const char *message, const char *name)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-	const char *key_name = layout->options.key;
-	AttrNumber key = 0;
-	int columns = 0;
+	if (f->quiet)
+		return false;
+	ereport(ERROR, (errcode(code), errmsg_internal(message, name),
+					errhint("Option \"key\" lists columns of the table, each "
+							"with ASC or DESC behind it if wanted.")));
+	return false;
+}
+
+/* The names of the key columns: the option's, or the first column's. */
+static bool
+find_names(Finder *f)
+{
+	const char *option = f->layout->options.key;
 	int i;
 
-	for (i = 0; i < desc->natts; i++)
+	if (option != NULL)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
+		f->names = kvlsm_parse_key(option);
+		if (f->names == NIL)
+			return bad_key_column(f, ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE,
+								  "\"%s\" is no list of columns", option);
+	}
+	for (i = 0; i < f->desc->natts && f->names == NIL; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(f->desc, i);
+		KvlsmKeyName *name;
 
 		if (att->attisdropped)
 			continue;
-		if (++columns > 2)
-			bad_columns(rel, "There are more than two columns.");
-		if (key_name == NULL ? columns == 1
-							 : strcmp(NameStr(att->attname), key_name) == 0)
-			key = att->attnum;
-		else
-			layout->value_attno = att->attnum;
+		name = palloc0(sizeof(KvlsmKeyName));
+		name->name = pstrdup(NameStr(att->attname));
+		f->names = list_make1(name);
 	}
-	if (columns < 2)
-		bad_columns(rel, "There are fewer than two columns.");
-	if (key == 0)
-		bad_columns(rel, "No column has the name that option \"key\" gives.");
-	layout->n_keys = 1;
-	layout->keys[0].attno = key;
+	if (f->names == NIL)
+		return bad_key_column(f, ERRCODE_INVALID_TABLE_DEFINITION,
+							  "kvlsm table \"%s\" has no column for the key",
+							  RelationGetRelationName(f->rel));
+	if (list_length(f->names) > KVLSM_MAX_KEYS)
+		return bad_key_column(f, ERRCODE_TOO_MANY_COLUMNS,
+							  "kvlsm table \"%s\" has more than " CppAsString2(KVLSM_MAX_KEYS) " key columns",
+							  RelationGetRelationName(f->rel));
+	return true;
 }
 
-static void
-set_plain_types(Relation rel, KvlsmLayout *layout)
+static AttrNumber
+find_column(Finder *f, const char *name)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-	Oid key_type = TupleDescAttr(desc, layout->keys[0].attno - 1)->atttypid;
-	Oid value_type = TupleDescAttr(desc, layout->value_attno - 1)->atttypid;
+	int i;
 
-	if (key_type != TEXTOID && key_type != BYTEAOID)
-		bad_columns(rel, "The key column must be of type text or bytea.");
-	layout->keys[0].type = key_type == BYTEAOID ? KVLSM_KEY_BYTEA
-												: KVLSM_KEY_TEXT;
-	switch (value_type)
+	for (i = 0; i < f->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(f->desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att->attnum;
+	}
+	return InvalidAttrNumber;
+}
+
+static bool
+find_keys(Finder *f)
+{
+	KvlsmLayout *layout = f->layout;
+	ListCell *lc;
+
+	foreach (lc, f->names)
+	{
+		KvlsmKeyName *name = lfirst(lc);
+		AttrNumber attno = find_column(f, name->name);
+
+		if (attno == InvalidAttrNumber)
+			return bad_key_column(f, ERRCODE_UNDEFINED_COLUMN,
+								  "key column \"%s\" does not exist",
+								  name->name);
+		if (kvlsm_key_position(layout, attno) >= 0)
+			return bad_key_column(f, ERRCODE_DUPLICATE_COLUMN,
+								  "column \"%s\" appears twice in the key",
+								  name->name);
+		if (TupleDescAttr(f->desc, attno - 1)->attgenerated != '\0')
+			return bad_key_column(f, ERRCODE_FEATURE_NOT_SUPPORTED,
+								  "generated column \"%s\" cannot be a part "
+								  "of the key",
+								  name->name);
+		layout->keys[layout->n_keys].attno = attno;
+		layout->keys[layout->n_keys++].descending = name->descending;
+	}
+	return true;
+}
+
+/* The only column that is not the key; 0: there is none, or more than one. */
+static AttrNumber
+find_value_column(Finder *f)
+{
+	AttrNumber value = InvalidAttrNumber;
+	int i;
+
+	for (i = 0; i < f->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(f->desc, i);
+
+		if (att->attisdropped || att->attnum == f->layout->keys[0].attno)
+			continue;
+		if (value != InvalidAttrNumber)
+			return InvalidAttrNumber;
+		value = att->attnum;
+	}
+	return value;
+}
+
+static KvlsmTag
+plain_tag(Oid type)
+{
+	switch (type)
 	{
 	case TEXTOID:
-		layout->value_tag = KVLSM_TAG_TEXT;
-		break;
+		return KVLSM_TAG_TEXT;
 	case JSONBOID:
-		layout->value_tag = KVLSM_TAG_JSONB;
-		break;
+		return KVLSM_TAG_JSONB;
 	case BYTEAOID:
-		layout->value_tag = KVLSM_TAG_BYTEA;
-		break;
+		return KVLSM_TAG_BYTEA;
 	default:
-		bad_columns(rel, "The value column must be of type jsonb, text "
-						 "or bytea.");
+		return 0;
 	}
 }
 
-static void
-find_out(Relation rel, KvlsmLayout *layout)
+static bool
+set_plain(Finder *f)
 {
+	KvlsmLayout *layout = f->layout;
+	KvlsmKeyName *name = linitial(f->names);
+	Oid key_type = TupleDescAttr(f->desc, layout->keys[0].attno - 1)->atttypid;
+
+	if (layout->n_keys > 1 || name->has_direction)
+		return bad_plain(f,
+						 "The key must be one column, without ASC or DESC.");
+	layout->value_attno = find_value_column(f);
+	if (layout->value_attno == InvalidAttrNumber)
+		return bad_plain(f, "There must be two columns.");
+	if (key_type != TEXTOID && key_type != BYTEAOID)
+		return bad_plain(f, "The key column must be of type text or bytea.");
+	layout->keys[0].type = key_type == BYTEAOID ? KVLSM_KEY_BYTEA
+												: KVLSM_KEY_TEXT;
+	layout->value_tag =
+		plain_tag(TupleDescAttr(f->desc, layout->value_attno - 1)->atttypid);
+	if (layout->value_tag == 0)
+		return bad_plain(f, "The value column must be of type jsonb, text "
+							"or bytea.");
+	return true;
+}
+
+static bool
+bad_type(Finder *f, Form_pg_attribute att, bool only_collation)
+{
+	if (f->quiet)
+		return false;
+	if (only_collation)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" cannot be a part of the key: its "
+						"collation does not compare bytes",
+						NameStr(att->attname)),
+				 errhint("Declare the column COLLATE \"C\".")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("column \"%s\" of type %s cannot be a part of the key",
+					NameStr(att->attname), format_type_be(att->atttypid)),
+			 errhint("Key columns are of type boolean, smallint, integer, "
+					 "bigint, real, double precision, text, varchar, bytea, "
+					 "uuid, date, time, timestamp or timestamptz. Option "
+					 "\"key\" names them.")));
+	return false;
+}
+
+static bool
+set_typed(Finder *f)
+{
+	int i;
+
+	f->layout->typed = true;
+	f->layout->value_attno = InvalidAttrNumber;
+	for (i = 0; i < f->layout->n_keys; i++)
+	{
+		KvlsmKeyColumn *key = &f->layout->keys[i];
+		Form_pg_attribute att = TupleDescAttr(f->desc, key->attno - 1);
+
+		key->type = KVLSM_KEY_BOOL;
+		if (!kvlsm_key_type_of(att->atttypid, att->attcollation, &key->type))
+			return bad_type(f, att, key->type == KVLSM_KEY_TEXT);
+	}
+	return true;
+}
+
+/* A table that says nothing about its layout is plain if it can be. */
+static bool
+fits_plain(Finder *f)
+{
+	bool was_quiet = f->quiet;
+	bool fits;
+
+	f->quiet = true;
+	fits = set_plain(f);
+	f->quiet = was_quiet;
+	return fits;
+}
+
+static bool
+find_out(Relation rel, KvlsmLayout *layout, bool quiet)
+{
+	Finder f = {rel, RelationGetDescr(rel), layout, NIL, quiet};
+	bool good;
+
 	memset(layout, 0, sizeof(*layout));
 	kvlsm_options_of(RelationGetRelid(rel), &layout->options);
-	layout->typed = layout->options.typed;
-	find_plain_columns(rel, layout);
-	set_plain_types(rel, layout);
+	good = find_names(&f) && find_keys(&f);
+	if (good && layout->options.plain)
+		good = set_plain(&f);
+	else if (good && (layout->options.typed || !fits_plain(&f)))
+		good = set_typed(&f);
 	layout->options.key = NULL;
+	return good;
+}
+
+static bool
+missing_option(Relation rel, AttrNumber attno, char **value)
+{
+	ListCell *lc;
+
+	foreach (lc, GetForeignColumnOptions(RelationGetRelid(rel), attno))
+	{
+		DefElem *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, KVLSM_MISSING_OPTION) != 0)
+			continue;
+		*value = defGetString(def);
+		return true;
+	}
+	return false;
+}
+
+static void
+find_missing(Relation rel, KvlsmLayout *layout)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	int i;
+
+	if (!layout->typed)
+		return;
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		char *text;
+		Oid input;
+		Oid param;
+		KvlsmMissing *missing;
+
+		if (att->attisdropped || !missing_option(rel, att->attnum, &text))
+			continue;
+		if (layout->missing == NULL)
+			layout->missing = palloc(desc->natts * sizeof(KvlsmMissing));
+		missing = &layout->missing[layout->n_missing++];
+		getTypeInputInfo(att->atttypid, &input, &param);
+		missing->attno = att->attnum;
+		missing->value = OidInputFunctionCall(input, text, param,
+											  att->atttypmod);
+	}
+}
+
+/* Into the current context, with all that it points to. */
+static KvlsmLayout *
+copy_layout(const KvlsmLayout *from, TupleDesc desc)
+{
+	KvlsmLayout *copy = palloc(sizeof(KvlsmLayout));
+	int i;
+
+	*copy = *from;
+	if (from->n_missing == 0)
+		return copy;
+	copy->missing = palloc(from->n_missing * sizeof(KvlsmMissing));
+	for (i = 0; i < from->n_missing; i++)
+	{
+		AttrNumber attno = from->missing[i].attno;
+		Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
+
+		copy->missing[i].attno = attno;
+		copy->missing[i].value = datumCopy(from->missing[i].value,
+										   att->attbyval, att->attlen);
+	}
+	return copy;
+}
+
+KvlsmLayout *
+kvlsm_layout_if_good(Relation rel)
+{
+	KvlsmLayout *layout = palloc(sizeof(KvlsmLayout));
+
+	if (find_out(rel, layout, true))
+		return layout;
+	pfree(layout);
+	return NULL;
 }
 
 KvlsmLayout *
 kvlsm_layout_of(Relation rel)
 {
 	Oid relid = RelationGetRelid(rel);
-	KvlsmLayout *copy = palloc(sizeof(KvlsmLayout));
+	KvlsmLayout layout;
 	LayoutEntry *entry;
+	MemoryContext old;
 	bool found;
 
 	if (layouts == NULL)
 		init_cache();
 	entry = hash_search(layouts, &relid, HASH_FIND, NULL);
 	if (entry != NULL && entry->layout != NULL)
-	{
-		*copy = *entry->layout;
-		return copy;
-	}
-	find_out(rel, copy);
+		return copy_layout(entry->layout, RelationGetDescr(rel));
+	(void) find_out(rel, &layout, false);
+	find_missing(rel, &layout);
 	/* looking into the catalogue may have invalidated anything */
 	entry = hash_search(layouts, &relid, HASH_ENTER, &found);
 	if (!found)
+	{
 		entry->layout = NULL;
+		entry->context = NULL;
+	}
 	forget(entry);
-	entry->layout = MemoryContextAlloc(layout_context, sizeof(KvlsmLayout));
-	*entry->layout = *copy;
-	return copy;
+	if (entry->context == NULL)
+		entry->context = AllocSetContextCreate(layout_context, "kvlsm layout",
+											   ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(entry->context);
+	entry->layout = copy_layout(&layout, RelationGetDescr(rel));
+	MemoryContextSwitchTo(old);
+	return copy_layout(&layout, RelationGetDescr(rel));
 }
 
 int

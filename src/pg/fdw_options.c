@@ -9,16 +9,146 @@
 #include "fdw.h"
 
 #include "access/reloptions.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
+#include "lib/stringinfo.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(kvlsm_fdw_validator);
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+
+static void
+skip_space(const char **in)
+{
+	while (is_space(**in))
+		(*in)++;
+}
+
+static bool
+is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+		   c == '$' || (c >= '0' && c <= '9') || IS_HIGHBIT_SET(c);
+}
+
+/* A word as it stands there; empty: there is none. */
+static char *
+take_word(const char **in)
+{
+	const char *start = *in;
+
+	while (is_name_char(**in))
+		(*in)++;
+	return pnstrdup(start, *in - start);
+}
+
+/* The part behind the opening quote; NULL: the quote is never closed. */
+static char *
+take_quoted(const char **in)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	for (;; (*in)++)
+	{
+		if (**in == '\0')
+			return NULL;
+		if (**in == '"' && *++*in != '"')
+			break;
+		appendStringInfoChar(&name, **in);
+	}
+	if (name.len >= NAMEDATALEN)
+		truncate_identifier(name.data, name.len, false);
+	return name.data;
+}
+
+/* An identifier as SQL has them, folded to lower case unless quoted. */
+static char *
+take_name(const char **in)
+{
+	char *word;
+
+	skip_space(in);
+	if (**in == '"')
+	{
+		(*in)++;
+		return take_quoted(in);
+	}
+	if ((**in >= '0' && **in <= '9') || **in == '$')
+		return NULL;
+	word = take_word(in);
+	return downcase_truncate_identifier(word, (int) strlen(word), false);
+}
+
+static bool
+take_direction(const char **in, KvlsmKeyName *name)
+{
+	char *word;
+
+	skip_space(in);
+	word = take_word(in);
+	if (*word == '\0')
+		return true;
+	name->has_direction = true;
+	name->descending = pg_strcasecmp(word, "desc") == 0;
+	return name->descending || pg_strcasecmp(word, "asc") == 0;
+}
+
+List *
+kvlsm_parse_key(const char *option)
+{
+	const char *in = option;
+	List *names = NIL;
+
+	for (;;)
+	{
+		KvlsmKeyName *name = palloc0(sizeof(KvlsmKeyName));
+
+		name->name = take_name(&in);
+		if (name->name == NULL || *name->name == '\0' ||
+			!take_direction(&in, name))
+			return NIL;
+		names = lappend(names, name);
+		skip_space(&in);
+		if (*in == '\0')
+			return names;
+		if (*in++ != ',')
+			return NIL;
+	}
+}
+
+char *
+kvlsm_format_key(List *names)
+{
+	StringInfoData option;
+	ListCell *lc;
+
+	initStringInfo(&option);
+	foreach (lc, names)
+	{
+		const KvlsmKeyName *name = lfirst(lc);
+
+		if (option.len > 0)
+			appendStringInfoString(&option, ", ");
+		appendStringInfoString(&option, quote_identifier(name->name));
+		if (name->has_direction)
+			appendStringInfoString(&option,
+								   name->descending ? " DESC" : " ASC");
+	}
+	return option.data;
+}
 
 #define DEFAULT_BATCH_SIZE 1000
 
@@ -83,15 +213,8 @@ check_table_option(DefElem *def)
 	{
 		const char *layout = defGetString(def);
 
-		if (strcmp(layout, "typed") == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("layout \"typed\" is not supported yet"),
-					 errhint("Use the plain layout: one column of type text "
-							 "or bytea for the key, one of type jsonb, text "
-							 "or bytea for the value.")));
-		if (strcmp(layout, "plain") != 0)
-			error_value("layout", "\"plain\"");
+		if (strcmp(layout, "plain") != 0 && strcmp(layout, "typed") != 0)
+			error_value("layout", "\"plain\" or \"typed\"");
 	}
 	else if (strcmp(def->defname, "updatable") == 0 ||
 			 strcmp(def->defname, "truncatable") == 0)
@@ -118,8 +241,23 @@ check_table_option(DefElem *def)
 	}
 	else if (strcmp(def->defname, "ttl") == 0)
 		(void) kvlsm_expires_at(parse_ttl(defGetString(def)));
-	else if (strcmp(def->defname, "key") == 0 && *defGetString(def) == '\0')
-		error_value("key", "the name of a column");
+	else if (strcmp(def->defname, "key") == 0 &&
+			 kvlsm_parse_key(defGetString(def)) == NIL)
+		error_value("key",
+					"a list of columns, each with ASC or DESC behind it "
+					"if wanted");
+}
+
+static void
+check_column_option(DefElem *def)
+{
+	if (strcmp(def->defname, KVLSM_MISSING_OPTION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("invalid option \"%s\"", def->defname),
+				 errhint("The only option of a column is \"missing\": "
+						 "what rows have in it that were written before "
+						 "the column was added.")));
 }
 
 Datum
@@ -133,6 +271,11 @@ kvlsm_fdw_validator(PG_FUNCTION_ARGS)
 	{
 		DefElem *def = lfirst_node(DefElem, lc);
 
+		if (catalog == AttributeRelationId)
+		{
+			check_column_option(def);
+			continue;
+		}
 		if (catalog != ForeignTableRelationId)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
@@ -160,7 +303,10 @@ kvlsm_options_of(Oid relid, KvlsmOptions *options)
 		if (strcmp(def->defname, "key") == 0)
 			options->key = defGetString(def);
 		else if (strcmp(def->defname, "layout") == 0)
+		{
 			options->typed = strcmp(defGetString(def), "typed") == 0;
+			options->plain = !options->typed;
+		}
 		else if (strcmp(def->defname, "updatable") == 0)
 			options->updatable = defGetBoolean(def);
 		else if (strcmp(def->defname, "truncatable") == 0)

@@ -39,4 +39,27 @@ typedef struct KvlsmKeyColumn
 	bool descending;
 } KvlsmKeyColumn;
 
+/*
+ * Can a column of this type (a domain counts as its base type) and collation
+ * be a part of a key?  On false *key_type is KVLSM_KEY_TEXT if only the
+ * collation is in the way, else as it was.
+ */
+bool kvlsm_key_type_of(Oid type, Oid collation, KvlsmKeyType *key_type);
+/* Appends the column's bytes; whoever writes checks the key's size. */
+void kvlsm_key_append(KvlsmBytes *out, const KvlsmKeyColumn *column,
+					  Datum value);
+/*
+ * What all keys have in common whose column of type TEXT or BYTEA starts with
+ * these len bytes.
+ */
+void kvlsm_key_append_prefix(KvlsmBytes *out, const KvlsmKeyColumn *column,
+							 const char *data, size_t len);
+/*
+ * Takes the column off the front of *rest; *value is palloced in the current
+ * context.  false: the bytes are damaged, *rest and *value mean nothing.
+ */
+bool kvlsm_key_take(const KvlsmKeyColumn *column, KvSlice *rest, Datum *value);
+/* As kvlsm_key_take, without looking at the value. */
+bool kvlsm_key_skip(const KvlsmKeyColumn *column, KvSlice *rest);
+
 #endif /* KVLSM_KEY_CODEC_H */

@@ -352,8 +352,9 @@ typedef struct KvlsmStore
 } KvlsmStore;
 typedef enum KvlsmAccess
 {
-	KVLSM_READ,
-	KVLSM_PUT, /* INSERT and UPDATE privilege */
+	KVLSM_INSPECT, /* SELECT privilege, for figures about any kvlsm table */
+	KVLSM_READ,	   /* the same, for rows */
+	KVLSM_PUT,	   /* INSERT and UPDATE privilege */
 	KVLSM_DELETE,
 	KVLSM_MODIFY, /* reads and puts: SELECT too */
 	KVLSM_REMOVE  /* reads and deletes: SELECT too */

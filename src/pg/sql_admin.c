@@ -127,7 +127,7 @@ kvlsm_sql_store_size(PG_FUNCTION_ARGS)
 	uint64_t entries;
 
 	kvlsm_open_store(PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0),
-					 KVLSM_READ, &store);
+					 KVLSM_INSPECT, &store);
 	if (store.id == 0)
 		PG_RETURN_INT64(0);
 	kvlsm_store_bounds(store.id, bounds[0], bounds[1], &lower, &upper);
@@ -160,7 +160,7 @@ kvlsm_sql_compact(PG_FUNCTION_ARGS)
 						errhint("kvlsm_pause_compaction(false) resumes it.")));
 	if (!PG_ARGISNULL(0))
 	{
-		kvlsm_open_store(PG_GETARG_OID(0), KVLSM_READ, &store);
+		kvlsm_open_store(PG_GETARG_OID(0), KVLSM_INSPECT, &store);
 		if (store.id == 0)
 			PG_RETURN_VOID(); /* nothing was ever written to it */
 		kvlsm_store_bounds(store.id, bounds[0], bounds[1], &lower, &upper);

@@ -14,9 +14,11 @@
 #include "kvlsm.h"
 
 #include "access/parallel.h"
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "compat.h"
+#include "fdw.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
@@ -36,6 +38,7 @@ typedef struct StoreEntry
 	Oid relid;
 	/* forgotten by invalidation */
 	bool known;	  /* it is a kvlsm table */
+	bool plain;	  /* known to have the layout that the functions work on */
 	uint32 id;	  /* 0: not known */
 	Oid acl_role; /* for whom acl_granted holds */
 	AclMode acl_granted;
@@ -64,6 +67,7 @@ static void
 forget_entry(StoreEntry *entry)
 {
 	entry->known = false;
+	entry->plain = false;
 	entry->id = 0;
 	entry->acl_role = InvalidOid;
 }
@@ -198,10 +202,37 @@ check_kind(StoreEntry *entry)
 					 "kv_create_store makes one.")));
 }
 
+/*
+ * The functions' keys and values are not those of a typed table.  The entry
+ * is locked.
+ */
+static void
+check_plain(StoreEntry *entry)
+{
+	Relation rel;
+	KvlsmLayout *layout;
+
+	if (entry->plain)
+		return;
+	rel = relation_open(entry->relid, NoLock);
+	layout = kvlsm_layout_of(rel);
+	if (layout->typed)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" has the layout \"typed\"",
+						RelationGetRelationName(rel)),
+				 errhint("Use SELECT, INSERT, UPDATE and DELETE; the kv "
+						 "functions work on tables of a key and a value.")));
+	pfree(layout);
+	relation_close(rel, NoLock);
+	entry->plain = true;
+}
+
 static void
 check_privilege(StoreEntry *entry, KvlsmAccess access)
 {
 	static const AclMode needed[] = {
+		[KVLSM_INSPECT] = ACL_SELECT,
 		[KVLSM_READ] = ACL_SELECT,
 		[KVLSM_PUT] = ACL_INSERT | ACL_UPDATE,
 		[KVLSM_DELETE] = ACL_DELETE,
@@ -271,7 +302,8 @@ find_id(StoreEntry *entry, bool for_write)
 void
 kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 {
-	LOCKMODE mode = access == KVLSM_READ ? AccessShareLock : RowExclusiveLock;
+	bool writes = access > KVLSM_READ;
+	LOCKMODE mode = writes ? RowExclusiveLock : AccessShareLock;
 	StoreEntry *entry;
 
 	if (!OidIsValid(relid))
@@ -280,15 +312,17 @@ kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store)
 	lock_entry(entry, mode);
 	check_kind(entry);
 	check_privilege(entry, access);
-	if (access != KVLSM_READ)
+	if (access != KVLSM_INSPECT)
+		check_plain(entry);
+	if (writes)
 		check_may_write(access);
 	else
 		check_may_read();
-	find_id(entry, access != KVLSM_READ);
+	find_id(entry, writes);
 	store->id = entry->id;
 	if (access != KVLSM_PUT)
 		kvlsm_ssi_read(relid);
-	if (access != KVLSM_READ)
+	if (writes)
 		kvlsm_ssi_write(relid);
 }
 
