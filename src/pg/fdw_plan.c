@@ -27,6 +27,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
+#include "optimizer/plancat.h"
 #include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
 #include "utils/lsyscache.h"
@@ -37,6 +38,10 @@
 #define ROW_OPERATORS 4
 /* finding a place in the store costs as much as reading so many rows */
 #define SEEK_ROWS 10
+
+static get_relation_info_hook_type prev_relation_info;
+
+static void get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 
 void
 kvlsm_scan_cost(const RelOptInfo *rel, double ranges, double rows,
@@ -113,15 +118,13 @@ describe_column(IndexOptInfo *index, Relation rel, const KvlsmLayout *layout,
 }
 
 static IndexOptInfo *
-describe_key(PlannerInfo *root, RelOptInfo *rel, Relation relation,
-			 const KvlsmLayout *layout)
+describe_key(RelOptInfo *rel, Relation relation, const KvlsmLayout *layout)
 {
 	IndexOptInfo *index = makeNode(IndexOptInfo);
 	int n = layout->n_keys;
 	int i;
 
 	index->rel = rel;
-	index->tuples = rel->tuples;
 	index->tree_height = -1;
 	index->ncolumns = index->nkeycolumns = n;
 	index->indexkeys = palloc0(n * sizeof(int));
@@ -147,17 +150,47 @@ describe_key(PlannerInfo *root, RelOptInfo *rel, Relation relation,
 }
 
 static void
-get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+describe_relation(RelOptInfo *rel, Oid relid)
 {
 	Relation relation = table_open(relid, NoLock);
 	KvlsmRelInfo *info = palloc0(sizeof(KvlsmRelInfo));
 
-	rel->fdw_private = info;
 	info->layout = kvlsm_layout_of(relation);
-	kvlsm_estimate_size(rel, relid, info);
-	info->index = describe_key(root, rel, relation, info->layout);
-	table_close(relation, NoLock);
+	info->index = describe_key(rel, relation, info->layout);
+	rel->fdw_private = info;
 	rel->indexlist = list_make1(info->index);
+	table_close(relation, NoLock);
+}
+
+/* Before the planner looks at joins: a unique key makes some superfluous. */
+static void
+relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	if (prev_relation_info)
+		prev_relation_info(root, relid, inhparent, rel);
+	if (rel->fdwroutine != NULL &&
+		rel->fdwroutine->GetForeignRelSize == get_rel_size)
+		describe_relation(rel, relid);
+}
+
+void
+kvlsm_install_relation_hook(void)
+{
+	prev_relation_info = get_relation_info_hook;
+	get_relation_info_hook = relation_info;
+}
+
+static void
+get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	KvlsmRelInfo *info;
+
+	/* without the hook: kvlsm is not preloaded, and the scan will say so */
+	if (rel->fdw_private == NULL)
+		describe_relation(rel, relid);
+	info = rel->fdw_private;
+	kvlsm_estimate_size(rel, relid, info);
+	info->index->tuples = rel->tuples;
 	check_index_predicates(root, rel);
 	set_baserel_size_estimates(root, rel);
 }
@@ -198,6 +231,9 @@ foreign_path(PlannerInfo *root, RelOptInfo *rel, List *index_clauses,
 												JOIN_INNER, NULL);
 	kvlsm_scan_cost(rel, number_of_ranges(root, &chosen), clamp_row_est(rows),
 					rel->baserestrictcost.per_tuple, &startup, &total);
+	/* which is a little slower, so that it is not taken without need */
+	if (reverse)
+		total *= 1.02;
 	startup += rel->baserestrictcost.startup;
 	total += rel->baserestrictcost.startup;
 	return (Path *) kvlsm_foreignscan_path(root, rel, like->rows, startup,

@@ -368,6 +368,9 @@ void kvlsm_open_store(Oid relid, KvlsmAccess access, KvlsmStore *store);
 /* Without privilege checks: for the foreign table, which has its own. */
 void kvlsm_store_of_relation(Oid relid, bool for_write, KvlsmStore *store);
 
+/* ---- fdw_plan.c */
+void kvlsm_install_relation_hook(void);
+
 /* ---- fdw_conflict.c */
 void kvlsm_install_planner_hook(void); /* ON CONFLICT for foreign tables */
 

@@ -54,5 +54,6 @@ _PG_init(void)
 	kvlsm_xact_init();
 	kvlsm_install_hooks();
 	kvlsm_install_planner_hook();
+	kvlsm_install_relation_hook();
 	kvlsm_install_backup_hook();
 }

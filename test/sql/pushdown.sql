@@ -193,7 +193,8 @@ BEGIN
 	FOR i IN 1..2 LOOP
 		EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
 	END LOOP;
-	RETURN QUERY SELECT key, value
+	RETURN QUERY SELECT key, CASE WHEN key = 'KV Blocks Cached'
+			THEN (value::int > 0)::text ELSE value END
 		FROM jsonb_each_text(plan #> '{0,Plan}') WHERE key LIKE 'KV %';
 END $$;
 SELECT * FROM cost('SELECT * FROM t WHERE key = ''k0042''');
@@ -206,7 +207,9 @@ DECLARE line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) '
 		|| query LOOP
-		IF line ~ 'KV|Scan' THEN RETURN NEXT line; END IF;
+		IF line ~ 'KV|Scan' THEN
+			RETURN NEXT regexp_replace(line, 'cached=[1-9]\d*', 'cached=some');
+		END IF;
 	END LOOP;
 END $$;
 SELECT lines('SELECT * FROM t WHERE key = ''k0042''');
