@@ -38,6 +38,8 @@
 #define ROW_OPERATORS 4
 /* finding a place in the store costs as much as reading so many rows */
 #define SEEK_ROWS 10
+/* going backward beside going forward: more than the planner takes for equal */
+#define BACKWARD_COST 1.02
 
 static get_relation_info_hook_type prev_relation_info;
 
@@ -233,7 +235,7 @@ foreign_path(PlannerInfo *root, RelOptInfo *rel, List *index_clauses,
 					rel->baserestrictcost.per_tuple, &startup, &total);
 	/* which is a little slower, so that it is not taken without need */
 	if (reverse)
-		total *= 1.02;
+		total *= BACKWARD_COST;
 	startup += rel->baserestrictcost.startup;
 	total += rel->baserestrictcost.startup;
 	return (Path *) kvlsm_foreignscan_path(root, rel, like->rows, startup,
@@ -307,6 +309,12 @@ get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 			continue;
 		if (path->path.param_info == NULL)
 			path->path.rows = rel->rows;
+		add_path(rel, foreign_path(root, rel, path->indexclauses, &path->path));
+		if (path->indexscandir != BackwardScanDirection)
+			continue;
+		/* who does not need this order should not have to go backward */
+		path->indexscandir = ForwardScanDirection;
+		path->path.pathkeys = NIL;
 		add_path(rel, foreign_path(root, rel, path->indexclauses, &path->path));
 	}
 }
