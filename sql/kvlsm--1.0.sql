@@ -371,6 +371,33 @@ COMMENT ON FUNCTION @extschema@.kv_count_estimate(pg_catalog.text,
 		pg_catalog.text, pg_catalog.text, pg_catalog.regclass) IS
 	'the same, roughly and at once, from the files; what is in memory only is not counted';
 
+-- What the HTTP routes read: binary values as {"$base64": ...}.
+CREATE FUNCTION @extschema@.kvlsm_http_entry(key pg_catalog.text,
+		store pg_catalog.regclass DEFAULT NULL,
+		OUT value pg_catalog.jsonb, OUT version pg_catalog.text)
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 10
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_http_entry';
+COMMENT ON FUNCTION @extschema@.kvlsm_http_entry(pg_catalog.text,
+		pg_catalog.regclass) IS
+	'value, as HTTP shows it, and version of a key; NULLs if there is none';
+
+CREATE FUNCTION @extschema@.kvlsm_http_range(
+		start_key pg_catalog.text DEFAULT NULL,
+		end_key pg_catalog.text DEFAULT NULL,
+		prefix pg_catalog.text DEFAULT NULL,
+		after_key pg_catalog.text DEFAULT NULL,
+		max_rows pg_catalog.int4 DEFAULT 1000,
+		reverse pg_catalog.bool DEFAULT false,
+		store pg_catalog.regclass DEFAULT NULL)
+	RETURNS TABLE(key pg_catalog.text, value pg_catalog.jsonb)
+	LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 1000
+	SUPPORT @extschema@.kvlsm_range_support
+	AS 'MODULE_PATHNAME', 'kvlsm_sql_http_range';
+COMMENT ON FUNCTION @extschema@.kvlsm_http_range(pg_catalog.text,
+		pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4,
+		pg_catalog.bool, pg_catalog.regclass) IS
+	'kv_range_json, with values as HTTP shows them';
+
 CREATE FUNCTION @extschema@.kvlsm_uridecode(encoded pg_catalog.text)
 	RETURNS pg_catalog.text
 	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE

@@ -27,6 +27,7 @@ PG_FUNCTION_INFO_V1(kvlsm_sql_get_json);
 PG_FUNCTION_INFO_V1(kvlsm_sql_get_bytes);
 PG_FUNCTION_INFO_V1(kvlsm_sql_exists);
 PG_FUNCTION_INFO_V1(kvlsm_sql_entry);
+PG_FUNCTION_INFO_V1(kvlsm_sql_http_entry);
 PG_FUNCTION_INFO_V1(kvlsm_sql_ttl);
 PG_FUNCTION_INFO_V1(kvlsm_sql_delete);
 
@@ -150,6 +151,29 @@ kvlsm_sql_entry(PG_FUNCTION_ARGS)
 	nulls[3] = found.expires_us == 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	return (Datum) 0;
+}
+
+/* kvlsm_http_entry(key, store): value and version; NULLs if there is none */
+Datum
+kvlsm_sql_http_entry(PG_FUNCTION_ARGS)
+{
+	char version[KVLSM_VERSION_CHARS + 1];
+	KvlsmFound found;
+	TupleDesc desc;
+	Datum values[2];
+	bool nulls[2] = {true, true};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (get(fcinfo, &found))
+	{
+		kvlsm_version_of(&found, version);
+		values[0] = kvlsm_value_tagged(found.value);
+		values[1] = CStringGetTextDatum(version);
+		nulls[0] = nulls[1] = false;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* kv_ttl(key, store): what is left of it at the start of the transaction */

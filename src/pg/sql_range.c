@@ -23,6 +23,7 @@
 
 PG_FUNCTION_INFO_V1(kvlsm_sql_range);
 PG_FUNCTION_INFO_V1(kvlsm_sql_range_json);
+PG_FUNCTION_INFO_V1(kvlsm_sql_http_range);
 PG_FUNCTION_INFO_V1(kvlsm_range_support);
 PG_FUNCTION_INFO_V1(kvlsm_sql_count);
 PG_FUNCTION_INFO_V1(kvlsm_sql_count_estimate);
@@ -215,6 +216,12 @@ Datum
 kvlsm_sql_range_json(PG_FUNCTION_ARGS)
 {
 	return range(fcinfo, kvlsm_value_jsonb);
+}
+
+Datum
+kvlsm_sql_http_range(PG_FUNCTION_ARGS)
+{
+	return range(fcinfo, kvlsm_value_tagged);
 }
 
 /* false: nothing can be in the interval */

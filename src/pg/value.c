@@ -252,6 +252,18 @@ kvlsm_value_text(KvSlice stored)
 	pg_unreachable();
 }
 
+static void
+base64_string(KvSlice bytes, JsonbValue *string)
+{
+	int room = pg_b64_enc_len((int) bytes.len);
+
+	string->type = jbvString;
+	string->val.string.val = palloc(room + 1);
+	string->val.string.len = pg_b64_encode((const void *) bytes.data,
+										   (int) bytes.len,
+										   string->val.string.val, room);
+}
+
 Datum
 kvlsm_value_jsonb(KvSlice stored)
 {
@@ -266,22 +278,35 @@ kvlsm_value_jsonb(KvSlice stored)
 		scalar.type = jbvNumeric;
 		scalar.val.numeric = int64_to_numeric(int8_of(payload));
 	}
+	else if (tag == KVLSM_TAG_BYTEA)
+		base64_string(payload, &scalar);
 	else
 	{
 		scalar.type = jbvString;
 		scalar.val.string.val = unconstify(char *, payload.data);
 		scalar.val.string.len = (int) payload.len;
-		if (tag == KVLSM_TAG_BYTEA)
-		{
-			int room = pg_b64_enc_len((int) payload.len);
-
-			scalar.val.string.val = palloc(room + 1);
-			scalar.val.string.len = pg_b64_encode((const void *) payload.data,
-												  (int) payload.len,
-												  scalar.val.string.val, room);
-		}
 	}
 	return JsonbPGetDatum(JsonbValueToJsonb(&scalar));
+}
+
+Datum
+kvlsm_value_tagged(KvSlice stored)
+{
+	KvSlice payload;
+	JsonbParseState *state = NULL;
+	JsonbValue name = {.type = jbvString};
+	JsonbValue base64;
+
+	if (split_value(stored, &payload) != KVLSM_TAG_BYTEA)
+		return kvlsm_value_jsonb(stored);
+	name.val.string.val = "$base64";
+	name.val.string.len = (int) strlen(name.val.string.val);
+	base64_string(payload, &base64);
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	(void) pushJsonbValue(&state, WJB_KEY, &name);
+	(void) pushJsonbValue(&state, WJB_VALUE, &base64);
+	return JsonbPGetDatum(JsonbValueToJsonb(
+		pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 Datum

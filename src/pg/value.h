@@ -69,6 +69,8 @@ void kvlsm_make_json_value(KvlsmBytes *out, JsonbValue *value);
 Datum kvlsm_value_text(KvSlice stored);
 Datum kvlsm_value_jsonb(KvSlice stored);
 Datum kvlsm_value_bytea(KvSlice stored);
+/* As jsonb, but a bytea value is {"$base64": "..."}. */
+Datum kvlsm_value_tagged(KvSlice stored);
 /* Is its text form this one?  Binary has none, and is not. */
 bool kvlsm_value_is_text(KvSlice stored, text *expected);
 /* The number that its text form says; 22P02, 22003. */
