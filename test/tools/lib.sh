@@ -17,6 +17,7 @@
 #   kv_psql DIR ARG...         psql on that cluster
 #   kv_wait_until SEC CMD...   repeat CMD until it succeeds
 #   kv_postgrest_bin           path of the PostgREST binary
+#   kv_node_bin                path of the ORM tests' Node
 #   kv_die / kv_say / kv_need  messages
 #
 # Settings, all optional: PG_CONFIG, KV_INSTALL (root of the private
@@ -265,5 +266,18 @@ kv_postgrest_bin() {
 		fi
 	done
 	echo "error: PostgREST is not installed; run: test/tools/deps.sh demo" >&2
+	return 1
+}
+
+# Debian's Node is too old for some ORMs.
+kv_node_bin() {
+	local p
+	for p in "$KV_ROOT"/.build/orm/node_modules/node-linux-*/bin/node; do
+		if [ -x "$p" ]; then
+			printf '%s\n' "$p"
+			return 0
+		fi
+	done
+	echo "error: Node is not installed; run: test/tools/deps.sh orm" >&2
 	return 1
 }

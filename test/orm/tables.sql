@@ -1,0 +1,16 @@
+-- SPDX-License-Identifier: PostgreSQL
+--
+-- The tables of the ORM tests: one that kvlsm's functions know too, and one
+-- with columns of its own.  No ORM creates them; see docs/orm.md.
+CREATE EXTENSION kvlsm;
+CREATE FOREIGN TABLE items (
+	key text COLLATE "C" NOT NULL,
+	value jsonb NOT NULL
+) SERVER kvlsm;
+CREATE FOREIGN TABLE people (
+	id int8 NOT NULL,
+	name text NOT NULL,
+	n int4 NOT NULL DEFAULT 0,
+	at timestamptz NOT NULL DEFAULT now(),
+	body jsonb
+) SERVER kvlsm OPTIONS (key 'id');
