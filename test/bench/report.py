@@ -7,6 +7,8 @@
 #
 #   report.py ratio TSV WORKLOAD POINT        one line for the terminal
 #   report.py report TSV GOALS MD SVG
+#   report.py merge OLD NEW TSV               both runs; NEW's points replace
+#                                             OLD's
 #
 # Needs nothing outside Python's standard library.
 import math
@@ -69,6 +71,35 @@ def load(path):
     return about, points
 
 
+def runs(path):
+    """A file's runs: the lines about each, and its turns."""
+    out = []
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("#\tdate\t"):
+                out.append(([], []))
+            if line.startswith("#"):
+                out[-1][0].append(line)
+            elif not line.startswith("workload\t"):
+                out[-1][1].append(line)
+            else:
+                heading = line
+    return heading, out
+
+
+def merge(old, new, path):
+    heading, before = runs(old)
+    _, added = runs(new)
+    again = {tuple(t.split("\t")[:2]) for _, turns in added for t in turns}
+    with open(path, "w", encoding="utf-8") as f:
+        for about, turns in before:
+            turns = [t for t in turns if tuple(t.split("\t")[:2]) not in again]
+            if turns:
+                f.writelines(about + [heading] + turns)
+        for about, turns in added:
+            f.writelines(about + [heading] + turns)
+
+
 def load_goals(path):
     goals = {}
     with open(path, encoding="utf-8") as f:
@@ -97,7 +128,9 @@ def table(about, points, goals):
     yield ""
     yield ("Ratio: how many times better kvlsm is, median of the pairs "
            "(smallest-largest). \"ahead\": 1.10 or more and every pair above "
-           "1, else \"unclear\"; \"level\": 0.95 or more; none with less than 5 pairs. WAL is bytes a transaction, of a load "
+           "1, else \"unclear\"; \"level\": 0.95 or more; none with less than 5 "
+           "pairs. `_fdw`: kvlsm through the foreign table, where the workload "
+           "without is one of its functions. WAL is bytes a transaction, of a load "
            "bytes a row: PostgreSQL's for the heap, PostgreSQL's + kvlsm's "
            "own for kvlsm. The chart is [sql.svg](sql.svg), every turn is in "
            "[sql.tsv](sql.tsv), the workloads are in `test/bench`.")
@@ -117,17 +150,19 @@ def table(about, points, goals):
             verdict = (verdict + " below the floor").strip()
         wal = [p.per_tx(p.wal, BASE), p.per_tx(p.wal, OURS),
                p.per_tx(p.kvwal, OURS)]
-        kv = f"{short(wal[1])} + {short(wal[2])}" if wal[1] else ""
+        # less than a byte is somebody else's: reads write none
+        writes = (wal[1] or 0) >= 1
+        kv = f"{short(wal[1])} + {short(wal[2])}" if writes else ""
         base = mid.get(BASE, mid.get("floor"))
         yield "| " + " | ".join([
             key[0], key[1], p.unit, short(base), short(mid.get(OURS)),
             f"**{median(r):.2f}**" if r else "", spread(r),
             str(len(r)) if r else "", verdict, short(floor), short(goal),
-            short(wal[0]) if wal[1] else "", kv]) + " |"
-    yield ""
-    yield "| | |"
-    yield "|---|---|"
+            short(wal[0]) if writes else "", kv]) + " |"
     for k, v in about:
+        # each run has its own
+        if k == "date":
+            yield from ("", "| | |", "|---|---|")
         yield f"| {k} | {v} |"
 
 
@@ -189,6 +224,9 @@ def main(argv):
         mid = {t: short(median(v.values())) for t, v in p.values.items()}
         print(f"heap {mid[BASE]}, kvlsm {mid[OURS]} {p.unit}, "
               f"{median(r):.2f} times better {spread(r)}")
+        return
+    if argv[1] == "merge":
+        merge(argv[2], argv[3], argv[4])
         return
     about, points = load(argv[2])
     goals = load_goals(argv[3])

@@ -55,4 +55,17 @@ BEGIN
 	END LOOP;
 END $$;
 
+CREATE PROCEDURE load_b1000_fdw() LANGUAGE plpgsql AS $$
+DECLARE
+	ks text[];
+	vs text[];
+BEGIN
+	FOR i IN 0 .. (SELECT max(b) FROM src_b)
+	LOOP
+		SELECT keys, vals INTO ks, vs FROM src_b WHERE b = i;
+		INSERT INTO kvt SELECT * FROM unnest(ks, vs);
+		COMMIT;
+	END LOOP;
+END $$;
+
 VACUUM ANALYZE src, src_b, look;
