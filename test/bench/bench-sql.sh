@@ -4,7 +4,7 @@
 # kvlsm beside a heap table with a primary key, through SQL: the same server,
 # the same run, turn by turn (A B B A ...), medians of the ratios.
 #
-#   make bench-sql                                  1,000,000 rows, 10 minutes
+#   make bench-sql                                  1,000,000 rows, 30 minutes
 #   make bench-sql BENCH_N=5000000                  the number that counts
 #   make bench-sql BENCH_N=20000 BENCH_SECONDS=2 BENCH_FORCE=1     a smoke run
 #
