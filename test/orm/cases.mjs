@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: PostgreSQL
 //
 // What every ORM must be able to do with a kvlsm table.  A case gets the ORM
-// as prisma.mjs and the others describe it; both tables are empty before it.
+// as prisma.mjs and the others describe it; all tables are empty before it.
 // "needs" names a call that some ORM has no API for.
 
 import assert from "node:assert/strict";
@@ -56,7 +56,7 @@ function pushed(plans, cond) {
 
 function upsertShape(table, key) {
 	return new RegExp(`^insert into \\S*"${table}".* on conflict ` +
-		`\\("${key}"\\) do update set .*returning`, "i");
+		`\\(${key}\\) do update set .*returning`, "i");
 }
 
 // ---- Keys and values ---------------------------------------------------
@@ -116,7 +116,7 @@ const items = {
 	async "upsert of a new key is one statement"({ orm, sent }) {
 		const [r, sql] = await sent(() => orm.items().upsert("a", { n: 1 }));
 		same(r, { key: "a", value: { n: 1 } });
-		one(sql, upsertShape("items", "key"));
+		one(sql, upsertShape("items", '"key"'));
 		same(await orm.items().find("a"), { key: "a", value: { n: 1 } });
 	},
 
@@ -125,7 +125,7 @@ const items = {
 		await orm.items().create("b", { n: 1 });
 		const [r, sql] = await sent(() => orm.items().upsert("a", { m: 2 }));
 		same(r, { key: "a", value: { m: 2 } });
-		one(sql, upsertShape("items", "key"));
+		one(sql, upsertShape("items", '"key"'));
 		same(await orm.items().find("a"), { key: "a", value: { m: 2 } });
 		same(await orm.items().find("b"), { key: "b", value: { n: 1 } });
 		assert.equal(await orm.items().count(), 2);
@@ -146,7 +146,7 @@ const items = {
 			const news = rows(4, 8).map(({ key }) => ({ key, value: [key] }));
 			const [r, sql] = await sent(() => orm.items().upsertMany(news));
 			same(r, news);
-			one(sql, upsertShape("items", "key"));
+			one(sql, upsertShape("items", '"key"'));
 			same(await orm.items().after("k003", 9), news);
 			same(await orm.items().find("k003"), row(3));
 		},
@@ -406,7 +406,7 @@ const people = {
 		const [r, sql] = await sent(() =>
 			orm.people().upsert({ id: 1n, name: "b", n: 5 }));
 		same(r, { ...person(1), name: "b", n: 5 });
-		one(sql, upsertShape("people", "id"));
+		one(sql, upsertShape("people", '"id"'));
 		same(await orm.people().find(1n), { ...person(1), name: "b", n: 5 });
 		await orm.people().upsert(person(2));
 		same(await orm.people().find(2n), person(2));
@@ -493,4 +493,51 @@ const people = {
 	},
 };
 
-export const groups = { items, transactions, people };
+// ---- A key of two columns ---------------------------------------------
+
+function visit(shop, day) {
+	const at = new Date(Date.UTC(2024, 1, day, 12, 30));
+	return { shop, at, note: `${shop} on ${day}` };
+}
+
+async function fill(orm) {
+	for (const day of [3, 1, 4, 2, 5])
+		for (const shop of [2, 1, 3])
+			await orm.visits().create(visit(shop, day));
+}
+
+const visits = {
+	async "upsert goes by both columns"({ orm, sent }) {
+		await fill(orm);
+		const changed = { ...visit(2, 3), note: "again" };
+		const [r, sql] = await sent(() => orm.visits().upsert(changed));
+		same(r, changed);
+		one(sql, upsertShape("visits", '"shop", ?"at"'));
+		same(await orm.visits().latest(2, 9), [
+			visit(2, 5), visit(2, 4), changed, visit(2, 2), visit(2, 1)]);
+		same(await orm.visits().latest(1, 9),
+			[5, 4, 3, 2, 1].map((day) => visit(1, day)));
+		await orm.visits().upsert(visit(2, 6));
+		same(await orm.visits().latest(2, 1), visit(2, 6));
+	},
+
+	async "a duplicate names both columns"({ orm }) {
+		await fill(orm);
+		const e = await failure(orm.visits().create(visit(3, 4)));
+		assert.ok(orm.isDuplicate(e, "shop, at"), e);
+	},
+
+	async "the latest of one, page by page, without a sort"({ orm, sent }) {
+		await fill(orm);
+		const [r, , plans] = await sent(() => orm.visits().latest(2, 2));
+		same(r, [visit(2, 5), visit(2, 4)]);
+		pushed(plans, /KV Cond: \(shop = /);
+		const [next, , plans2] = await sent(() =>
+			orm.visits().before(2, visit(2, 4).at, 2));
+		same(next, [visit(2, 3), visit(2, 2)]);
+		pushed(plans2, /KV Cond: .*shop = .*at < /);
+		same(await orm.visits().before(2, visit(2, 2).at, 2), [visit(2, 1)]);
+	},
+};
+
+export const groups = { items, transactions, people, visits };

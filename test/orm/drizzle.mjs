@@ -4,7 +4,7 @@
 
 import { drizzle } from "drizzle-orm/node-postgres";
 import {
-	bigint, integer, jsonb, pgTable, text, timestamp,
+	bigint, integer, jsonb, pgTable, primaryKey, text, timestamp,
 } from "drizzle-orm/pg-core";
 import {
 	and, asc, between, desc, eq, gt, gte, inArray, like, lt, sql,
@@ -23,12 +23,19 @@ const people = pgTable("people", {
 	body: jsonb(),
 });
 
+const visits = pgTable("visits", {
+	shop: integer().notNull(),
+	at: timestamp({ withTimezone: true }).notNull(),
+	note: text(),
+}, (table) => [primaryKey({ columns: [table.shop, table.at] })]);
+
 export function open(url) {
 	const db = drizzle(url);
 	return {
 		name: "drizzle",
 		items: (tx = db) => itemCalls(tx),
 		people: (tx = db) => peopleCalls(tx),
+		visits: (tx = db) => visitCalls(tx),
 		transaction: (work) => db.transaction(work),
 		savepoint: (tx, work) => tx.transaction(work),
 		fail: (tx = db) => tx.execute(sql`SELECT 1 / 0`),
@@ -166,5 +173,35 @@ function peopleCalls(db) {
 				.insert(people)
 				.values(rows)
 				.onConflictDoNothing({ target: people.id })).rowCount,
+	};
+}
+
+function visitCalls(db) {
+	return {
+		create: async (row) =>
+			(await db.insert(visits).values(row).returning())[0],
+		upsert: async ({ shop, at, note }) =>
+			(await db
+				.insert(visits)
+				.values({ shop, at, note })
+				.onConflictDoUpdate({
+					target: [visits.shop, visits.at],
+					set: { note },
+				})
+				.returning())[0],
+		latest: (shop, limit) =>
+			db
+				.select()
+				.from(visits)
+				.where(eq(visits.shop, shop))
+				.orderBy(desc(visits.at))
+				.limit(limit),
+		before: (shop, at, limit) =>
+			db
+				.select()
+				.from(visits)
+				.where(and(eq(visits.shop, shop), lt(visits.at, at)))
+				.orderBy(desc(visits.at))
+				.limit(limit),
 	};
 }

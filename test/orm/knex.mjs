@@ -10,6 +10,7 @@ export function open(url) {
 		name: "knex",
 		items: (tx = db) => items(tx),
 		people: (tx = db) => people(tx),
+		visits: (tx = db) => visits(tx),
 		transaction: (work) => db.transaction(work),
 		savepoint: (tx, work) => tx.transaction(work),
 		fail: (tx = db) => tx.raw("SELECT 1 / 0"),
@@ -120,5 +121,26 @@ function people(db) {
 				.insert(rows)
 				.onConflict("id")
 				.ignore()).rowCount,
+	};
+}
+
+function visits(db) {
+	return {
+		create: async (row) =>
+			(await db("visits").insert(row).returning("*"))[0],
+		upsert: async (row) =>
+			(await db("visits")
+				.insert(row)
+				.onConflict(["shop", "at"])
+				.merge()
+				.returning("*"))[0],
+		latest: (shop, limit) =>
+			db("visits").where({ shop }).orderBy("at", "desc").limit(limit),
+		before: (shop, at, limit) =>
+			db("visits")
+				.where({ shop })
+				.where("at", "<", at)
+				.orderBy("at", "desc")
+				.limit(limit),
 	};
 }

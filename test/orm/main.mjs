@@ -44,7 +44,7 @@ function report(name, error) {
 async function run(orm, admin, name, test) {
 	const client = orm.name;
 	try {
-		await admin.query("TRUNCATE items, people");
+		await admin.query("TRUNCATE items, people, visits");
 		await within(
 			test({ orm, sent: (work) => sent(client, work) }), 20);
 		report(`${client}: ${name}`);

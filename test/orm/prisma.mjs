@@ -12,6 +12,7 @@ export function open(url) {
 		name: "prisma",
 		items: (tx = db) => items(tx),
 		people: (tx = db) => people(tx),
+		visits: (tx = db) => visits(tx),
 		transaction: (work) => db.$transaction(work),
 		savepoint: (tx, work) => tx.$transaction(work),
 		fail: (tx = db) => tx.$queryRaw`SELECT 1 / 0`,
@@ -21,7 +22,7 @@ export function open(url) {
 	};
 }
 
-const tables = { key: "items", id: "people" };
+const tables = { key: "items", id: "people", "shop, at": "visits" };
 
 // The name of the constraint; its columns are not said.
 function clashed(e) {
@@ -121,5 +122,29 @@ function people(db) {
 		createNew: async (rows) =>
 			(await db.person.createMany({ data: rows, skipDuplicates: true }))
 				.count,
+	};
+}
+
+function visits(db) {
+	return {
+		create: (row) => db.visit.create({ data: row }),
+		upsert: ({ shop, at, note }) =>
+			db.visit.upsert({
+				where: { shop_at: { shop, at } },
+				create: { shop, at, note },
+				update: { note },
+			}),
+		latest: (shop, limit) =>
+			db.visit.findMany({
+				where: { shop },
+				orderBy: { at: "desc" },
+				take: limit,
+			}),
+		before: (shop, at, limit) =>
+			db.visit.findMany({
+				where: { shop, at: { lt: at } },
+				orderBy: { at: "desc" },
+				take: limit,
+			}),
 	};
 }

@@ -27,17 +27,28 @@ export function open(url) {
 		},
 		{ tableName: "people", timestamps: false },
 	);
+	const Visit = db.define(
+		"Visit",
+		{
+			shop: { type: DataTypes.INTEGER, primaryKey: true },
+			at: { type: DataTypes.DATE, primaryKey: true },
+			note: DataTypes.TEXT,
+		},
+		{ tableName: "visits", timestamps: false },
+	);
 	return {
 		name: "sequelize",
 		items: (transaction) => items(Item, transaction),
 		people: (transaction) => people(Person, transaction),
+		visits: (transaction) => visits(Visit, transaction),
 		transaction: (work) => db.transaction(work),
 		savepoint: (transaction, work) =>
 			db.transaction({ transaction }, work),
 		fail: (transaction) => db.query("SELECT 1 / 0", { transaction }),
 		isDuplicate: (e, column) =>
 			e instanceof UniqueConstraintError &&
-			e.original.code === "23505" && column in e.fields,
+			e.original.code === "23505" &&
+			Object.keys(e.fields).join(", ") === column,
 		close: () => db.close(),
 	};
 }
@@ -146,5 +157,27 @@ function people(Person, transaction) {
 		createNew: (rows) =>
 			Person.bulkCreate(rows, { ignoreDuplicates: true, transaction })
 				.then(() => undefined),
+	};
+}
+
+function visits(Visit, transaction) {
+	return {
+		create: (row) => Visit.create(row, { transaction }),
+		upsert: async (row) =>
+			(await Visit.upsert(row, { transaction }))[0],
+		latest: (shop, limit) =>
+			Visit.findAll({
+				where: { shop },
+				order: [["at", "DESC"]],
+				limit,
+				transaction,
+			}),
+		before: (shop, at, limit) =>
+			Visit.findAll({
+				where: { shop, at: { [Op.lt]: at } },
+				order: [["at", "DESC"]],
+				limit,
+				transaction,
+			}),
 	};
 }
