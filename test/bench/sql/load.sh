@@ -116,10 +116,10 @@ fresh() {
 	fi
 }
 
-# Twice by the upsert of each, weighed, and twice more by an UPDATE of the
-# table after both were cleaned up.
+# Twice by the upsert of each, weighed, and after both were cleaned up by the
+# same SQL on both tables: UPDATE and ON CONFLICT, twice each.
 group_space() {
-	local p
+	local p upsert
 	fresh
 	FRESH=0
 	space "after load"
@@ -142,6 +142,16 @@ group_space() {
 		sql -c "VACUUM hb"
 	done
 	tell update_all "one statement"
+	for p in 1 2; do
+		quiet strict
+		upsert="SELECT k, set_byte(v, 0, $((p + 4))) FROM src
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+		write_turn upsert_all "$p" - "INSERT INTO hb $upsert" \
+			"INSERT INTO kv $upsert" ""
+		sql -c "VACUUM hb"
+	done
+	tell upsert_all "one statement"
+	equal hb kv
 }
 
 create_text() {

@@ -3,12 +3,15 @@
 # Groups of bench-sql.sh that write one key at a time: upserts, a key and a
 # row in one transaction, hot counters.
 
+# Through the foreign table as well, with the clients that are compared most.
 group_upsert() {
-	local mode c
+	local mode c TARGETS
 	sql -c CHECKPOINT
 	for mode in on off; do
 		for c in 1 2 8 16; do
 			if [ "$mode" = on ]; then quiet strict; else quiet lax; fi
+			TARGETS="heap kvlsm"
+			case $c in 2 | 8) TARGETS="heap kvlsm fdw" ;; esac
 			point "upsert_$mode" ups "$c" "-c synchronous_commit=$mode"
 		done
 	done
