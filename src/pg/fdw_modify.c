@@ -27,8 +27,15 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* resjunk columns with the row's key as the scan saw it: this and the name */
-#define KEY_COLUMN "kvlsm_key_"
+/*
+ * The resjunk column with a key column as the scan saw it.  Partitions of one
+ * table share the plan's columns: those whose numbers differ must not.
+ */
+static char *
+junk_name(Form_pg_attribute att)
+{
+	return psprintf("kvlsm_key_%d_%s", att->attnum, NameStr(att->attname));
+}
 
 static void
 add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte,
@@ -44,8 +51,7 @@ add_update_targets(PlannerInfo *root, Index rtindex, RangeTblEntry *rte,
 		Var *var = makeVar(rtindex, attno, att->atttypid, att->atttypmod,
 						   att->attcollation, 0);
 
-		add_row_identity_var(root, var, rtindex,
-							 psprintf(KEY_COLUMN "%s", NameStr(att->attname)));
+		add_row_identity_var(root, var, rtindex, junk_name(att));
 	}
 }
 
@@ -94,10 +100,7 @@ find_junk(KvlsmModify *m, Relation rel, List *targetlist)
 	for (i = 0; i < m->layout->n_keys; i++)
 	{
 		AttrNumber attno = m->layout->keys[i].attno;
-		char *name = psprintf(KEY_COLUMN "%s",
-							  NameStr(TupleDescAttr(RelationGetDescr(rel),
-													attno - 1)
-										  ->attname));
+		char *name = junk_name(TupleDescAttr(RelationGetDescr(rel), attno - 1));
 
 		m->key_junk[i] = ExecFindJunkAttributeInTlist(targetlist, name);
 		if (!AttributeNumberIsValid(m->key_junk[i]))

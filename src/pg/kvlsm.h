@@ -377,4 +377,7 @@ void kvlsm_install_planner_hook(void); /* ON CONFLICT for foreign tables */
 /* ---- store_map.c (the rest of it: store_map.h) */
 void kvlsm_install_hooks(void); /* object access: CREATE, DROP */
 
+/* ---- fdw_ddl.c */
+void kvlsm_install_ddl_hooks(void); /* utility statements, object access */
+
 #endif /* KVLSM_H */

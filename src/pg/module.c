@@ -53,6 +53,7 @@ _PG_init(void)
 	kvlsm_register_workers();
 	kvlsm_xact_init();
 	kvlsm_install_hooks();
+	kvlsm_install_ddl_hooks();
 	kvlsm_install_planner_hook();
 	kvlsm_install_relation_hook();
 	kvlsm_install_backup_hook();
