@@ -40,6 +40,8 @@
 #define SEEK_ROWS 10
 /* going backward beside going forward: more than the planner takes for equal */
 #define BACKWARD_COST 1.02
+/* about so many rows lie in a block: the files' estimates err by as many */
+#define BLOCK_ROWS 100
 
 static get_relation_info_hook_type prev_relation_info;
 
@@ -255,6 +257,7 @@ refine_rows(PlannerInfo *root, RelOptInfo *rel, Oid relid, List *clauses)
 	KvlsmChosen chosen;
 	List *others = NIL;
 	double rows;
+	double by_statistics;
 	ListCell *lc;
 
 	kvlsm_choose_conds(info->layout, info->index, clauses, &chosen);
@@ -264,6 +267,11 @@ refine_rows(PlannerInfo *root, RelOptInfo *rel, Oid relid, List *clauses)
 	foreach (lc, rel->baserestrictinfo)
 		if (!is_redundant_with_indexclauses(lfirst(lc), chosen.exact))
 			others = lappend(others, lfirst(lc));
+	/* the files know blocks: of few rows, statistics may know more */
+	by_statistics = rel->tuples * clauselist_selectivity(root, chosen.quals,
+														 rel->relid,
+														 JOIN_INNER, NULL);
+	rows = Max(rows, Min(by_statistics, BLOCK_ROWS));
 	rows *= clauselist_selectivity(root, others, rel->relid, JOIN_INNER, NULL);
 	rel->rows = clamp_row_est(rows);
 }

@@ -18,6 +18,7 @@ typedef struct KvlsmRelInfo
 	KvlsmLayout *layout;
 	IndexOptInfo *index; /* the key, described as an index */
 	double bytes;		 /* of the table, about */
+	double memory;		 /* rows that may be in memory only */
 	bool known;			 /* by the engine, not guessed */
 } KvlsmRelInfo;
 

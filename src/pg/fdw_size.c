@@ -9,6 +9,7 @@
  */
 #include "fdw_plan.h"
 
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "scan.h"
 #include "store_map.h"
@@ -34,8 +35,9 @@ size_of(KvDb *db, KvSlice lower, KvSlice upper, double *entries, double *bytes)
 	return true;
 }
 
-bool
-kvlsm_table_size(Oid relid, double *tuples, double *bytes)
+/* The same, and how many of the rows may be in memory only. */
+static bool
+size_in_parts(Oid relid, double *tuples, double *bytes, double *memory)
 {
 	KvDb *db = kvlsm_db_if_ready();
 	char bounds[2][KV_STORE_PREFIX];
@@ -44,7 +46,7 @@ kvlsm_table_size(Oid relid, double *tuples, double *bytes)
 	uint32 id;
 	KvStats stats;
 
-	*tuples = *bytes = 0;
+	*tuples = *bytes = *memory = 0;
 	if (db == NULL || !kvlsm_map_peek(db, relid, &id))
 		return false;
 	if (id == 0)
@@ -54,9 +56,18 @@ kvlsm_table_size(Oid relid, double *tuples, double *bytes)
 		return false;
 	/* the memtables are not in it, and nobody knows whose they are */
 	kv_stats(db, &stats);
-	*tuples += stats.memtable_entries;
+	*memory = stats.memtable_entries;
+	*tuples += *memory;
 	*bytes += stats.memtable_bytes;
 	return true;
+}
+
+bool
+kvlsm_table_size(Oid relid, double *tuples, double *bytes)
+{
+	double memory;
+
+	return size_in_parts(relid, tuples, bytes, &memory);
 }
 
 void
@@ -64,7 +75,7 @@ kvlsm_estimate_size(RelOptInfo *rel, Oid relid, KvlsmRelInfo *info)
 {
 	double tuples;
 
-	info->known = kvlsm_table_size(relid, &tuples, &info->bytes);
+	info->known = size_in_parts(relid, &tuples, &info->bytes, &info->memory);
 	if (info->known)
 	{
 		rel->tuples = clamp_row_est(tuples);
@@ -102,6 +113,8 @@ kvlsm_estimate_rows(PlannerInfo *root, const KvlsmRelInfo *info, Oid relid,
 	for (i = 0; i < n; i++)
 		if (!size_of(db, made[i].lower, made[i].upper, &entries, &bytes))
 			return false;
-	*rows = entries;
+	*rows = entries + info->memory * clauselist_selectivity(root,
+															chosen->quals, 0,
+															JOIN_INNER, NULL);
 	return true;
 }

@@ -172,8 +172,8 @@ kvlsm_sql_http_entry(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(version);
 		nulls[0] = nulls[1] = false;
 	}
-	PG_RETURN_DATUM(HeapTupleGetDatum(
-		heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
 }
 
 /* kv_ttl(key, store): what is left of it at the start of the transaction */

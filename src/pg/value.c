@@ -305,8 +305,9 @@ kvlsm_value_tagged(KvSlice stored)
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	(void) pushJsonbValue(&state, WJB_KEY, &name);
 	(void) pushJsonbValue(&state, WJB_VALUE, &base64);
-	return JsonbPGetDatum(JsonbValueToJsonb(
-		pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state,
+														   WJB_END_OBJECT,
+														   NULL)));
 }
 
 Datum

@@ -55,7 +55,8 @@ INSERT INTO ways (sql) VALUES
 	('SELECT kv_delete_if_version(''a'', ''x'')'), ('SELECT kv_incr(''i'')'),
 	('SELECT kv_expire(''zzz'', ''1 h'')'), ('SELECT kv_batch(''[]'')'),
 	('SELECT kv_entry(''a'')'), ('SELECT kv_ttl(''a'')'), ('SELECT kv_count()'),
-	('SELECT kv_count_estimate()'), ('SELECT kv_delete_range(''y'', ''z'')');
+	('SELECT kv_count_estimate()'), ('SELECT kvlsm_http_entry(''a'')'),
+	('SELECT kvlsm_http_range()'), ('SELECT kv_delete_range(''y'', ''z'')');
 GRANT SELECT ON ways TO PUBLIC;
 
 SET ROLE regress_kv_reader;

@@ -11,6 +11,7 @@ INSERT INTO h SELECT 'k' || lpad(i::text, 4, '0'), 'v' || i
 INSERT INTO h VALUES ('a%b', 'p'), ('a_b', 'u'), ('ab', 'l'), ('k', 'short'),
 	('k0005x', 'longer'), ('z', 'last');
 INSERT INTO t SELECT * FROM h;
+SELECT kvlsm_flush(); -- what is in memory is not told apart by table
 ANALYZE h;
 
 -- The plan, then whether both tables answer the same, in the same order.
