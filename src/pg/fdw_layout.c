@@ -137,7 +137,7 @@ find_names(Finder *f)
 							  RelationGetRelationName(f->rel));
 	if (list_length(f->names) > KVLSM_MAX_KEYS)
 		return bad_key_column(f, ERRCODE_TOO_MANY_COLUMNS,
-							  "kvlsm table \"%s\" has more than " CppAsString2(KVLSM_MAX_KEYS) " key columns",
+							  "the key of \"%s\" has too many columns",
 							  RelationGetRelationName(f->rel));
 	return true;
 }
