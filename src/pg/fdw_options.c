@@ -150,7 +150,8 @@ kvlsm_format_key(List *names)
 	return option.data;
 }
 
-#define DEFAULT_BATCH_SIZE 1000
+/* as many as are looked for together; each has a slot of PostgreSQL's */
+#define DEFAULT_BATCH_SIZE 128
 
 static const char *const table_options[] = {"key",		  "layout",
 											"updatable",  "truncatable",
