@@ -243,6 +243,23 @@ DROP SCHEMA other CASCADE;
 SELECT * FROM dep;
 DROP FOREIGN TABLE dep;
 
+-- the attributes of a value's type
+CREATE TYPE pair AS (x int, y text);
+CREATE DOMAIN pairs AS pair[];
+CREATE TABLE heap (a int, b text);
+CREATE FOREIGN TABLE comp (k int, v pairs, h heap) SERVER kvlsm;
+INSERT INTO comp VALUES (1, '{"(1,one)"}', '(2,two)');
+SELECT fails('ALTER TYPE pair ALTER ATTRIBUTE x TYPE text');
+SELECT fails('ALTER TABLE heap ALTER a TYPE bigint');
+ALTER TYPE pair RENAME ATTRIBUTE x TO xx;
+ALTER TYPE pair ADD ATTRIBUTE z int;
+ALTER TABLE heap DROP COLUMN b;
+SELECT *, (v[1]).xx + (h).a AS sum FROM comp;
+DROP FOREIGN TABLE comp;
+DROP DOMAIN pairs;
+DROP TYPE pair;
+DROP TABLE heap;
+
 -- a view
 CREATE FOREIGN TABLE base (id int, owner text, n int DEFAULT 1) SERVER kvlsm;
 CREATE VIEW mine AS SELECT id, n, owner FROM base WHERE owner = 'me' WITH CHECK OPTION;
