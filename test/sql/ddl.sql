@@ -288,6 +288,8 @@ BEGIN
 END
 $$;
 DROP SCHEMA made CASCADE;
+-- every store is a table: there is nothing to import
+SELECT fails('IMPORT FOREIGN SCHEMA stores FROM SERVER kvlsm INTO public');
 -- altering a table that is in use, or somebody else's
 CREATE FOREIGN TABLE mine (k int, v int) SERVER kvlsm;
 CREATE ROLE regress_kv_ddl;
@@ -296,6 +298,10 @@ SELECT fails('ALTER FOREIGN TABLE mine RENAME k TO x');
 SELECT fails('ALTER FOREIGN TABLE mine OPTIONS (key ''v'')');
 RESET ROLE;
 DROP ROLE regress_kv_ddl;
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM mine;
+SELECT fails('ALTER FOREIGN TABLE mine ADD COLUMN w int');
+COMMIT;
 DROP FOREIGN TABLE mine, "Odd";
 DROP FUNCTION fails;
 DROP TYPE color;
