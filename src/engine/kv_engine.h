@@ -393,6 +393,8 @@ uint32_t kv_write_set_runs(const KvWriteSet *ws);
  */
 KvStatus kv_write_set_get(KvWriteSet *ws, KvSlice key, uint32_t limit,
 						  KvEntry *entry, KvError *err) KV_MUST_CHECK;
+/* A get of the key will follow soon: what it looks at first is fetched. */
+void kv_write_set_prefetch(const KvWriteSet *ws, KvSlice key);
 /*
  * Live keys in order, for each the newest version with stamp < limit, with
  * csn UINT64_MAX.  The set may grow, and spill, while the iterator is open.

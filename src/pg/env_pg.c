@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -153,6 +154,25 @@ path_of(char *path, const char *name)
 /* ---- memory: a header keeps the size, for realloc */
 
 #define HEADER_BYTES 16
+/* From here on, pages of this size where the system grants them. */
+#define LARGE_BYTES ((size_t) 4 << 20)
+#define LARGE_PAGE	((uintptr_t) 2 << 20)
+
+/*
+ * A large transaction's writes are looked for all over their memory: with
+ * small pages every look misses the TLB, and every page costs a fault.
+ */
+static void
+ask_for_large_pages(char *p, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+	uintptr_t from = TYPEALIGN(LARGE_PAGE, (uintptr_t) p);
+	uintptr_t to = TYPEALIGN_DOWN(LARGE_PAGE, (uintptr_t) p + size);
+
+	if (size >= LARGE_BYTES && from < to)
+		(void) madvise((void *) from, to - from, MADV_HUGEPAGE);
+#endif
+}
 
 static void *
 env_alloc(KvEnv *env, size_t size)
@@ -168,6 +188,7 @@ env_alloc(KvEnv *env, size_t size)
 								   MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
 	if (p == NULL)
 		return NULL;
+	ask_for_large_pages(p, size);
 	*(size_t *) p = size;
 	return p + HEADER_BYTES;
 }

@@ -203,6 +203,8 @@ find_all(NewRow *rows, int n, bool *exists)
 	{
 		kvlsm_lock_key_to_modify(rows[i].key.slice);
 		keys[i] = rows[i].key.slice;
+		if (kvlsm_write_set() != NULL)
+			kv_write_set_prefetch(kvlsm_write_set(), keys[i]);
 	}
 	kvlsm_exist_latest(keys, n, exists);
 }

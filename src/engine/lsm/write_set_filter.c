@@ -58,6 +58,13 @@ kv_set_filter_add(KvWriteSet *ws, KvSlice key)
 		build(ws);
 }
 
+void
+kv_write_set_prefetch(const KvWriteSet *ws, KvSlice key)
+{
+	if (ws->filter != NULL)
+		__builtin_prefetch(&ws->filter[(kv_key_hash(key) & ws->filter_mask) / 64]);
+}
+
 bool
 kv_set_may_have(const KvWriteSet *ws, KvSlice key)
 {
