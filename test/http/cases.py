@@ -1,190 +1,27 @@
 # SPDX-License-Identifier: PostgreSQL
 """HTTP cases of kvlsm, sent to the servers that run.sh has started.
 
-One line a case; the last line is "http: P passed, F failed".  Nothing but
-Python's standard library and curl.  A case is a function whose name starts
-with case_, or a block of golden.http; they run in order.
+One line a case; the last line is "http: P passed, F failed".  A case is a
+function whose name starts with case_, here or in the modules below, or a
+block of golden.http; they run in order.
 """
 
-import base64
 import decimal
-import hashlib
-import hmac
 import http.client
 import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import time
 import traceback
 import urllib.parse
 
-DIR = os.environ["KVH_DIR"]
-PORT = int(os.environ["KVH_PORT"])
-REST_PORT = int(os.environ["KVH_REST_PORT"])
-RUN = os.environ["KVH_RUN"]
-HERE = os.path.dirname(os.path.abspath(__file__))
-SEED = int(os.environ.get("KVH_SEED", "20250101"))
-TIMEOUT = 30
-
-FIELDS = ["code", "details", "hint", "message"]
-
-
-# ---------------------------------------------------------------------------
-# Tokens
-# ---------------------------------------------------------------------------
-
-def base64url(raw):
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def token(role, seconds=3600, secret=None, alg="HS256", **claims):
-    if secret is None:
-        with open(DIR + "/http/conf/jwt", "rb") as f:
-            secret = f.read()
-    body = {"role": role, "aud": "kvlsm", "exp": int(time.time()) + seconds}
-    body.update(claims)
-    text = "%s.%s" % (
-        base64url(json.dumps({"alg": alg, "typ": "JWT"}).encode()),
-        base64url(json.dumps(body).encode()))
-    if alg == "none":
-        return text + "."
-    mac = hmac.new(secret, text.encode(), hashlib.sha256).digest()
-    return text + "." + base64url(mac)
-
-
-TOKENS = {}
-
-
-def auth(role):
-    if role == "nobody":
-        return {}
-    if role not in TOKENS:
-        TOKENS[role] = token("kv_" + role)
-    return {"Authorization": "Bearer " + TOKENS[role]}
-
-
-# ---------------------------------------------------------------------------
-# Requests
-# ---------------------------------------------------------------------------
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status = status
-        self.headers = headers
-        self.body = body
-
-    def json(self):
-        return json.loads(self.body, parse_float=decimal.Decimal)
-
-    def __str__(self):
-        return "%s %s" % (self.status, self.body[:300])
-
-
-connection = None
-
-
-def request(method, path, body=None, headers=None, role="writer",
-            timeout=TIMEOUT):
-    """One request on a kept connection; path goes out as it is."""
-    global connection
-    sent = dict(auth(role))
-    if method == "POST":
-        sent["Content-Type"] = "application/json"
-    sent.update(headers or {})
-    if isinstance(body, str):
-        body = body.encode()
-    for attempt in (1, 2):
-        fresh = connection is None
-        if fresh:
-            connection = http.client.HTTPConnection("127.0.0.1", PORT,
-                                                    timeout=timeout)
-        try:
-            connection.request(method, path, body, sent)
-            response = connection.getresponse()
-            raw = response.read()
-            break
-        except (http.client.HTTPException, ConnectionError):
-            connection.close()
-            connection = None
-            if fresh or attempt == 2:
-                raise
-        except OSError:
-            connection.close()
-            connection = None
-            raise
-    return Answer(response.status, response.headers, raw.decode())
-
-
-def put(key, value, **more):
-    return request("POST", "/kv/put",
-                   json.dumps(dict(key=key, value=value, **more)))
-
-
-def quoted(key):
-    return urllib.parse.quote(key, safe="", errors="strict")
-
-
-def read(key):
-    return request("GET", "/kv/read/" + quoted(key))
-
-
-def raw_exchange(data, wait=5):
-    """Bytes to nginx, bytes back until it closes or is silent."""
-    with socket.create_connection(("127.0.0.1", PORT), timeout=wait) as s:
-        s.sendall(data)
-        got = b""
-        try:
-            while True:
-                part = s.recv(65536)
-                if not part:
-                    break
-                got += part
-        except socket.timeout:
-            pass
-        return got
-
-
-def run(*args):
-    done = subprocess.run(["bash", RUN] + list(args), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL, timeout=60)
-    check(done.returncode == 0, "run.sh %s: %s" % (args, done.stderr))
-    return done.stdout.rstrip("\n")
-
-
-def psql(sql):
-    return run("psql", DIR, "-c", sql)
-
-
-# ---------------------------------------------------------------------------
-# Checks
-# ---------------------------------------------------------------------------
-
-class Wrong(Exception):
-    pass
-
-
-def check(true, why):
-    if not true:
-        raise Wrong(why)
-
-
-def same(got, want, what=""):
-    if got != want:
-        raise Wrong("%s: got %.300r, want %.300r" % (what, got, want))
-
-
-def status(answer, want, code=None):
-    check(answer.status == want, "want %s, got %s" % (want, answer))
-    if code is not None:
-        same(sorted(answer.json()), FIELDS, "fields of an error")
-        same(answer.json()["code"], code, "code")
-    return answer
-
+import conditional
+import documents
+import patience
+from client import *
 
 # ---------------------------------------------------------------------------
 # Golden requests and answers
@@ -332,14 +169,14 @@ def random_key(rng):
 def case_random_keys():
     rng = random.Random(SEED)
     want = {}
-    while len(want) < 200:
+    while len(want) < 500:
         want[random_key(rng)] = rng.randint(0, 1 << 40)
     keys = sorted(want, key=lambda k: k.encode())
     items = [{"key": k, "value": want[k]} for k in rng.sample(keys, len(keys))]
     why = "seed %d" % SEED
     same(status(request("POST", "/kv/batch-put", json.dumps(
         {"items": items}, ensure_ascii=rng.random() < 0.5)), 200).json(),
-        {"count": 200}, why)
+        {"count": 500}, why)
     for key in keys:
         same(status(read(key), 200).json(), {"key": key, "value": want[key]},
              why)
@@ -347,7 +184,7 @@ def case_random_keys():
     for _ in range(50):
         page = status(request(
             "GET", "/kv/range?" + urllib.parse.urlencode(
-                {"prefix": "rnd:", "after": after, "limit": 7})), 200).json()
+                {"prefix": "rnd:", "after": after, "limit": 17})), 200).json()
         got += page["items"]
         after = page["next"]
         if after is None:
@@ -532,6 +369,10 @@ ROUTES = [
     ("POST", "/kv/put", '{"key":"role","value":1}', "write"),
     ("POST", "/kv/batch-put", '{"items":[{"key":"role","value":1}]}', "write"),
     ("DELETE", "/kv/delete/role2", None, "write"),
+    ("POST", "/kv/multi-get", '{"keys":["role"]}', "read"),
+    ("POST", "/kv/incr", '{"key":"role3"}', "write"),
+    ("GET", "/kv/raw/role", None, "read"),
+    ("PUT", "/kv/raw/role4", b"x", "write"),
 ]
 
 # name, token, status for reading, status for writing, code when refused
@@ -595,7 +436,7 @@ def case_privileges_of_the_table_decide():
 
 
 def case_nothing_else_is_exposed():
-    """PostgREST itself, past nginx, knows the five functions only."""
+    """PostgREST itself, past nginx, knows the routes' functions only."""
     c = http.client.HTTPConnection("127.0.0.1", REST_PORT, timeout=TIMEOUT)
     for path in ("/", "/kv", "/rpc/kv_get?key=role", "/rpc/kvlsm_stats",
                  "/rpc/store", "/rpc/kv_create_store?name=x"):
@@ -609,8 +450,9 @@ def case_nothing_else_is_exposed():
                "prosecdef, ' ' ORDER BY proname) FROM pg_proc "
                "WHERE pronamespace = 'kv_http'::regnamespace")
     same(got, "kv_batch_put(jsonb)false kv_delete(text)false "
-         "kv_put(jsonb)false kv_range(text)false kv_read(text)false",
-         "functions of kv_http")
+         "kv_incr(jsonb)false kv_multi_get(jsonb)false kv_put(jsonb)false "
+         "kv_range(text)false kv_raw_get(text)false kv_raw_put(bytea)false "
+         "kv_read(text)false", "functions of kv_http")
     same(psql("SELECT count(*) FROM pg_proc WHERE pronamespace IN "
               "('kv_http'::regnamespace, 'kv_private'::regnamespace) AND "
               "(prosecdef OR obj_description(oid) IS NULL OR "
@@ -797,28 +639,6 @@ def case_examples_of_the_manual():
         '{"key":"a/b","deleted":true}', ""], "answers")
 
 
-def case_server_killed_and_back():
-    """Refused at once while it is away, and back by itself, data and all."""
-    status(put("crash", {"n": 1}), 200)
-    run("kill", DIR)
-    for method, path, body in (("GET", "/kv/read/crash", None),
-                               ("POST", "/kv/put",
-                                '{"key":"crash2","value":1}')):
-        start = time.time()
-        answer = request(method, path, body, timeout=15)
-        check(answer.status in (500, 503), str(answer))
-        check(time.time() - start < 5, "it hung")
-        same(sorted(answer.json()), FIELDS, "fields")
-    run("restart", DIR)
-    end = time.time() + 15
-    while request("GET", "/kv/read/crash").status != 200 and time.time() < end:
-        time.sleep(0.1)
-    same(status(read("crash"), 200).json()["value"], {"n": 1}, "value")
-    status(read("crash2"), 404, "KV404")
-    status(put("crash", {"n": 2}), 200)
-    same(read("crash").json()["value"], {"n": 2}, "value after")
-
-
 # ---------------------------------------------------------------------------
 
 def all_cases():
@@ -827,9 +647,11 @@ def all_cases():
     yield from key_cases()
     yield from value_cases()
     yield from role_cases()
-    for name, function in list(globals().items()):
-        if name.startswith("case_"):
-            yield name[5:].replace("_", " "), function, ()
+    for names in (vars(conditional), vars(documents), globals(),
+                  vars(patience)):
+        for name, function in list(names.items()):
+            if name.startswith("case_"):
+                yield name[5:].replace("_", " "), function, ()
 
 
 def main():

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 # HTTP tests: a private cluster, the real PostgREST and the real nginx with
-# the configuration of docs/http, and cases.py as the client.
+# the configuration of docs/http, and cases.py as the client.  Node and
+# postgrest-js, for the clients in JavaScript, are those of test/orm.
 #
 #   test/http/run.sh                 everything; the last line counts
 #   test/http/run.sh kill|restart|psql DIR [ARG...]     for cases.py
@@ -70,7 +71,9 @@ kv_psql "$dir/pg" -o /dev/null -c "CREATE EXTENSION kvlsm" \
 kvh_install "$dir/http" "$dir/pg" && kvh_start "$dir/http" "$dir/pg" || exit 1
 
 . "$dir/http/ports"
-KVH_DIR=$dir KVH_PORT=$http KVH_REST_PORT=$rest KVH_RUN=$KV_ROOT/test/http/run.sh \
+node=$(kv_node_bin) || node=
+KVH_NODE=$node KVH_NODE_MODULES=$KV_ROOT/.build/orm/node_modules \
+	KVH_DIR=$dir KVH_PORT=$http KVH_REST_PORT=$rest KVH_RUN=$KV_ROOT/test/http/run.sh \
 	timeout -k 5 "${KVH_TIMEOUT:-300}" \
 	python3 -u "$KV_ROOT/test/http/cases.py"
 rc=$?
