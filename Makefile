@@ -49,6 +49,7 @@ help:
 #help make check-tap     restart and crash tests (PROVE_TESTS=test/t/001_x.pl)
 #help make check-http    through nginx and PostgREST;  check-orm: ORMs
 #help make bench-sql     beside a heap table (BENCH_N=rows BENCH_SECONDS=a point)
+#help make bench-http    the same over HTTP (BENCH_SECONDS=a turn)
 #help make bench-engine  beside RocksDB, LevelDB, LMDB (BENCH_N=rows)
 #help make bench-memtable  the memtable beside a skip list
 #help make tree          private installation in .build/install

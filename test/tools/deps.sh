@@ -86,6 +86,7 @@ need_bench() {
 	have_header leveldb/c.h || want+=(libleveldb-dev)
 	have_header rocksdb/c.h || want+=(librocksdb-dev)
 	have_header lmdb.h || want+=(liblmdb-dev)
+	have wrk || want+=(wrk)
 	have python3 || want+=(python3)
 }
 
@@ -214,7 +215,7 @@ install_orm() {
 mkdir -p "$KV_ROOT/.build"
 case ${1:-build} in
 	build) need_build ;;
-	bench) need_build; need_bench ;;
+	bench) need_build; need_http; need_bench ;;
 	demo) need_build; need_http ;;
 	orm) need_orm ;;
 	check) need_build; need_http; need_orm; need_check ;;
@@ -222,7 +223,7 @@ case ${1:-build} in
 esac
 install_packages
 case ${1:-build} in
-	demo | check) install_postgrest || exit 1 ;;
+	demo | check | bench) install_postgrest || exit 1 ;;
 esac
 case ${1:-build} in
 	orm | check) install_orm || exit 1 ;;

@@ -1,0 +1,24 @@
+-- SPDX-License-Identifier: PostgreSQL
+--
+-- wrk: POST of random keys, a hundred bytes each; environment: TARGET, N.
+local n = tonumber(os.getenv("N"))
+local path = ({
+	kvlsm = "/kv/put",
+	heap = "/heap/put",
+	floor = "/floor",
+})[os.getenv("TARGET")]
+local body = '{"key":"user:%06d","value":{"n":%d,"text":"' ..
+	string.rep("0123456789", 8) .. '"}}'
+
+function init()
+	math.randomseed(os.time())
+end
+
+function request()
+	return wrk.format("POST", path, { ["Content-Type"] = "application/json" },
+		body:format(math.random(0, n - 1), math.random(1, 1000000)))
+end
+
+function done(summary)
+	print("refused " .. summary.errors.status)
+end
