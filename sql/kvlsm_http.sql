@@ -179,7 +179,7 @@ BEGIN
 			SELECT row_to_json(r) INTO refusal
 			FROM (SELECT 'KV412' AS code, 'precondition failed' AS message,
 						 k AS details, NULL::text AS hint,
-						 check_conditions.current_version) r;
+						 current_version) r;
 			RETURN;
 		END IF;
 		-- Compared again under the key's lock; what is written here is
