@@ -6,6 +6,7 @@
  * tools call it (pg_relation_is_updatable), and an error would fail them
  * all.  Only reading and writing raise then.
  */
+#include "fdw_ddl.h"
 #include "fdw_plan.h"
 
 #include "fmgr.h"
@@ -21,5 +22,6 @@ kvlsm_fdw_handler(PG_FUNCTION_ARGS)
 	kvlsm_scan_callbacks(routine);
 	kvlsm_modify_callbacks(routine);
 	kvlsm_direct_callbacks(routine);
+	routine->ImportForeignSchema = kvlsm_import_schema;
 	PG_RETURN_POINTER(routine);
 }

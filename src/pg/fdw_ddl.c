@@ -375,6 +375,7 @@ may_alter(Node *stmt)
 	case T_RenameStmt:
 	case T_CreateForeignTableStmt:
 	case T_DropStmt:
+	case T_ImportForeignSchemaStmt:
 	case T_DropOwnedStmt:
 		return true;
 	default:
@@ -412,10 +413,15 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only,
 		statement = &mine;
 		call_next(pstmt, query, read_only, context, params, env, dest, qc);
 		check_statement(pstmt->utilityStmt);
+		if (IsA(pstmt->utilityStmt, ImportForeignSchemaStmt))
+			kvlsm_import_done((ImportForeignSchemaStmt *) pstmt->utilityStmt);
 	}
 	PG_FINALLY();
 	{
 		statement = mine.outer;
+		/* not at the end of one of the statements that it consists of */
+		if (IsA(pstmt->utilityStmt, ImportForeignSchemaStmt))
+			kvlsm_import_reset();
 	}
 	PG_END_TRY();
 }

@@ -8,6 +8,8 @@
 
 #include "fdw.h"
 
+#include "nodes/parsenodes.h"
+
 /* ---- fdw_ddl.c */
 /* Any, for a statement that begins now or for this transaction. */
 bool kvlsm_store_has_rows(Oid relid);
@@ -17,6 +19,13 @@ bool kvlsm_store_has_rows(Oid relid);
  */
 void kvlsm_set_option(Oid relid, const char *column, const char *name,
 					  const char *value, bool is_there);
+
+/* ---- fdw_import.c */
+List *kvlsm_import_schema(ImportForeignSchemaStmt *stmt, Oid server_oid);
+/* The tables are made: they are given their stores. */
+void kvlsm_import_done(const ImportForeignSchemaStmt *stmt);
+/* At the end of the statement, whatever has become of it; never fails. */
+void kvlsm_import_reset(void);
 
 /* ---- fdw_missing.c */
 /*

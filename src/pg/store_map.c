@@ -211,8 +211,9 @@ kvlsm_map_drop(KvDb *db, Oid database, Oid relid)
 		drop_entry(key, id);
 }
 
-void
-kvlsm_map_drop_database(KvDb *db, Oid database)
+/* All entries of a database, as KvlsmOrphans, whether or not they are. */
+static List *
+entries_of(KvDb *db, Oid database)
 {
 	char lower[MAP_KEY_BYTES];
 	char upper[MAP_KEY_BYTES];
@@ -221,8 +222,7 @@ kvlsm_map_drop_database(KvDb *db, Oid database)
 	KvEntry entry;
 	KvError err;
 	KvStatus status;
-	List *tables = NIL;
-	ListCell *lc;
+	List *entries = NIL;
 
 	kvlsm_view_latest(&view);
 	kv_error_clear(&err);
@@ -231,15 +231,74 @@ kvlsm_map_drop_database(KvDb *db, Oid database)
 							 NULL, &scan, &err),
 				&err);
 	while ((status = kv_scan_next(scan, &entry, &err)) == KV_OK)
-		if (entry.key.len == MAP_KEY_BYTES)
-			tables = lappend_oid(tables,
-								 get_be32(entry.key.data + MAP_KEY_BYTES - 4));
+	{
+		KvlsmOrphan *e;
+
+		if (entry.key.len != MAP_KEY_BYTES ||
+			entry.value.len != MAP_VALUE_BYTES)
+			continue;
+		e = palloc(sizeof(KvlsmOrphan));
+		e->relid = get_be32(entry.key.data + MAP_KEY_BYTES - 4);
+		e->id = get_be32(entry.value.data);
+		entries = lappend(entries, e);
+	}
 	kv_scan_close(scan);
 	if (status != KV_NOT_FOUND)
 		kvlsm_ereport(status, &err);
-	foreach (lc, tables)
-		kvlsm_map_drop(db, database, lfirst_oid(lc));
-	list_free(tables);
+	return entries;
+}
+
+void
+kvlsm_map_drop_database(KvDb *db, Oid database)
+{
+	List *entries = entries_of(db, database);
+	ListCell *lc;
+
+	foreach (lc, entries)
+		kvlsm_map_drop(db, database, ((KvlsmOrphan *) lfirst(lc))->relid);
+	list_free_deep(entries);
+}
+
+List *
+kvlsm_map_orphans(KvDb *db)
+{
+	List *entries = entries_of(db, MyDatabaseId);
+	List *orphans = NIL;
+	ListCell *lc;
+
+	foreach (lc, entries)
+	{
+		KvlsmOrphan *e = lfirst(lc);
+
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(e->relid)))
+			orphans = lappend(orphans, e);
+	}
+	return orphans;
+}
+
+void
+kvlsm_map_move(KvDb *db, Oid from, Oid to)
+{
+	char buf[2][MAP_KEY_BYTES];
+	char value[MAP_VALUE_BYTES];
+	KvSlice from_key = map_key(buf[0], MyDatabaseId, from);
+	KvSlice to_key = map_key(buf[1], MyDatabaseId, to);
+	uint64 incarnation = pg_hton64((uint64) GetCurrentTimestamp());
+	bool own;
+	uint32 id;
+
+	kvlsm_lock_store(KV_SYSTEM_STORE, RowExclusiveLock);
+	kvlsm_lock_key(from_key);
+	kvlsm_lock_key(to_key);
+	id = lookup(db, from_key, &own);
+	/* somebody else has taken it meanwhile, or the new one was written to */
+	if (id == 0 || lookup(db, to_key, &own) != 0)
+		return;
+	put_be32(value, id);
+	memcpy(value + 4, &incarnation, sizeof(incarnation));
+	write_entry(to_key, KV_KIND_PUT, value, sizeof(value));
+	write_entry(from_key, KV_KIND_DELETE, NULL, 0);
+	CacheInvalidateRelcacheByRelid(to);
 }
 
 bool
@@ -292,7 +351,9 @@ drop_or_warn(Oid database, Oid relid)
 		ereport(WARNING,
 				(errmsg("kvlsm is not available: the data of what is dropped "
 						"stays on disk"),
-				 errhint("It cannot be reached any more.")));
+				 errhint("For a table that is dropped, IMPORT FOREIGN SCHEMA "
+						 "lost "
+						 "brings it back.")));
 	else if (OidIsValid(relid))
 		kvlsm_map_drop(db, database, relid);
 	else

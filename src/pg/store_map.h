@@ -23,6 +23,16 @@ bool kvlsm_map_peek(KvDb *db, Oid relid, uint32 *id);
 void kvlsm_map_drop(KvDb *db, Oid database, Oid relid);
 void kvlsm_map_drop_database(KvDb *db, Oid database);
 
+/* Stores of this database whose table is not there. */
+typedef struct KvlsmOrphan
+{
+	Oid relid; /* that the table had */
+	uint32 id;
+} KvlsmOrphan;
+List *kvlsm_map_orphans(KvDb *db); /* palloced */
+/* Gives the store of a table that is gone to another one, which has none. */
+void kvlsm_map_move(KvDb *db, Oid from, Oid to);
+
 /* Is the relation a foreign table of a wrapper whose handler is kvlsm's? */
 bool kvlsm_is_store(Oid relid);
 

@@ -288,7 +288,7 @@ BEGIN
 END
 $$;
 DROP SCHEMA made CASCADE;
--- every store is a table: there is nothing to import
+-- every store is a table: there is nothing to import (more in t/022_import.pl)
 SELECT fails('IMPORT FOREIGN SCHEMA stores FROM SERVER kvlsm INTO public');
 -- altering a table that is in use, or somebody else's
 CREATE FOREIGN TABLE mine (k int, v int) SERVER kvlsm;
