@@ -680,6 +680,12 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	RETURN kv_get_bytes(k, kv_private.store());
+EXCEPTION
+	WHEN cannot_connect_now OR object_not_in_prerequisite_state THEN
+		refusal := kv_private.later(SQLSTATE, SQLERRM);
+		PERFORM set_config('response.headers', '[{"Retry-After":"1"},'
+			'{"Content-Type":"application/json; charset=utf-8"}]', true);
+		RETURN convert_to(refusal::text, 'UTF8');
 END
 $$;
 COMMENT ON FUNCTION kv_http.kv_raw_get(text) IS
