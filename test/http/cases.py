@@ -20,6 +20,7 @@ import urllib.parse
 
 import conditional
 import documents
+import hostile
 import patience
 from client import *
 
@@ -647,8 +648,8 @@ def all_cases():
     yield from key_cases()
     yield from value_cases()
     yield from role_cases()
-    for names in (vars(conditional), vars(documents), globals(),
-                  vars(patience)):
+    for names in (vars(conditional), vars(documents), vars(hostile),
+                  globals(), vars(patience)):
         for name, function in list(names.items()):
             if name.startswith("case_"):
                 yield name[5:].replace("_", " "), function, ()
