@@ -94,6 +94,7 @@ BEGIN
 	PERFORM set_config('response.headers', '[{"Retry-After":"1"}]', true);
 	RETURN kv_private.answer(CASE code
 		WHEN '55P03' THEN 409	-- somebody else holds the key
+		WHEN '40P01' THEN 409
 		WHEN '53400' THEN 429
 		WHEN '53100' THEN 507	-- the disk is full
 		ELSE 503 END, code, message, NULL);
@@ -152,17 +153,16 @@ COMMENT ON FUNCTION kv_private.is_one_of(text, text[]) IS
 	'does a version, NULL if there is no value, match those of a header?';
 
 -- If-Match and If-None-Match of a request that writes.  refusal is its 412,
--- or NULL: then the key is held to the end of the transaction.  existed is
--- NULL for a request without conditions.
-CREATE OR REPLACE FUNCTION kv_private.check_conditions(k text,
-	OUT refusal json, OUT existed boolean)
+-- or NULL: then, with hold, the key is held to the end of the transaction.
+-- existed is NULL for a request without conditions.
+CREATE OR REPLACE FUNCTION kv_private.check_conditions(k text, hold boolean,
+	OUT refusal json, OUT existed boolean, OUT current_version text)
 LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
 AS $$
 DECLARE
 	wanted text[] := kv_private.etags('if-match', true);
 	unwanted text[] := kv_private.etags('if-none-match', false);
-	current_version text;
-	held boolean;
+	held boolean := NOT hold;
 BEGIN
 	IF wanted IS NULL AND unwanted IS NULL THEN
 		RETURN;
@@ -182,6 +182,7 @@ BEGIN
 						 current_version) r;
 			RETURN;
 		END IF;
+		EXIT WHEN held;
 		-- Compared again under the key's lock; what is written here is
 		-- written over by the request itself.
 		IF existed THEN
@@ -195,7 +196,7 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION kv_private.check_conditions(text) IS
+COMMENT ON FUNCTION kv_private.check_conditions(text, boolean) IS
 	'If-Match and If-None-Match of a request that writes a key';
 
 -- What is wrong with {"key":..,"value":..,"ttl_seconds":..,"encoding":..};
@@ -348,7 +349,7 @@ BEGIN
 			MESSAGE = fault,
 			HINT = 'Send {"key":"...","value":...}, "ttl_seconds" if wanted.';
 	END IF;
-	conditions := kv_private.check_conditions(k);
+	conditions := kv_private.check_conditions(k, true);
 	IF conditions.refusal IS NOT NULL THEN
 		RETURN conditions.refusal;
 	END IF;
@@ -364,7 +365,7 @@ BEGIN
 	FROM (SELECT k AS key, now() + make_interval(
 			secs => ($1 ->> 'ttl_seconds')::float8) AS expires_at) r;
 EXCEPTION
-	WHEN lock_not_available OR cannot_connect_now
+	WHEN lock_not_available OR deadlock_detected OR cannot_connect_now
 		OR object_not_in_prerequisite_state OR insufficient_resources
 		OR disk_full OR configuration_limit_exceeded THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);
@@ -431,7 +432,7 @@ BEGIN
 	n := kv_batch_put(items, kv_private.store());
 	RETURN row_to_json(r) FROM (SELECT n AS count) r;
 EXCEPTION
-	WHEN lock_not_available OR cannot_connect_now
+	WHEN lock_not_available OR deadlock_detected OR cannot_connect_now
 		OR object_not_in_prerequisite_state OR insufficient_resources
 		OR disk_full OR configuration_limit_exceeded THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);
@@ -480,19 +481,27 @@ DECLARE
 	conditions record;
 	removed boolean;
 BEGIN
-	conditions := kv_private.check_conditions(k);
-	IF conditions.refusal IS NOT NULL THEN
-		RETURN conditions.refusal;
-	END IF;
-	removed := kv_delete(k, kv_private.store());
-	-- of a condition that held, what was written to hold it is removed too
-	removed := coalesce(conditions.existed, removed);
+	LOOP
+		conditions := kv_private.check_conditions(k, false);
+		IF conditions.refusal IS NOT NULL THEN
+			RETURN conditions.refusal;
+		ELSIF conditions.existed IS NULL THEN
+			removed := kv_delete(k, kv_private.store());
+		ELSIF conditions.existed THEN
+			-- false: it has changed meanwhile, and is compared again
+			removed := nullif(kv_delete_if_version(
+				k, conditions.current_version, kv_private.store()), false);
+		ELSE
+			removed := false;
+		END IF;
+		EXIT WHEN removed IS NOT NULL;
+	END LOOP;
 	IF must_exist AND NOT removed THEN
 		RETURN kv_private.answer(404, 'KV404', 'key not found', k);
 	END IF;
 	RETURN row_to_json(r) FROM (SELECT k AS key, removed AS deleted) r;
 EXCEPTION
-	WHEN lock_not_available OR cannot_connect_now
+	WHEN lock_not_available OR deadlock_detected OR cannot_connect_now
 		OR object_not_in_prerequisite_state OR insufficient_resources
 		OR disk_full THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);
@@ -638,7 +647,7 @@ BEGIN
 	RETURN row_to_json(r)
 	FROM (SELECT k AS key, n AS value, n::text AS value_text) r;
 EXCEPTION
-	WHEN lock_not_available OR cannot_connect_now
+	WHEN lock_not_available OR deadlock_detected OR cannot_connect_now
 		OR object_not_in_prerequisite_state OR insufficient_resources
 		OR disk_full THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);
@@ -699,7 +708,7 @@ DECLARE
 	k text := kv_private.key_of(coalesce(kv_private.header('x-kv-key'), ''));
 	conditions record;
 BEGIN
-	conditions := kv_private.check_conditions(k);
+	conditions := kv_private.check_conditions(k, true);
 	IF conditions.refusal IS NOT NULL THEN
 		RETURN conditions.refusal;
 	END IF;
@@ -710,7 +719,7 @@ BEGIN
 	END IF;
 	RETURN row_to_json(r) FROM (SELECT k AS key) r;
 EXCEPTION
-	WHEN lock_not_available OR cannot_connect_now
+	WHEN lock_not_available OR deadlock_detected OR cannot_connect_now
 		OR object_not_in_prerequisite_state OR insufficient_resources
 		OR disk_full THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);

@@ -113,6 +113,15 @@ def case_conditions_of_a_delete():
     same(status(request("DELETE", path, None, {"If-None-Match": "*"}),
                 200).json(), {"key": "d", "deleted": False})
     status(read("d"), 404, "KV404")
+    # who may read and delete may do this, and no more
+    psql("REVOKE INSERT, UPDATE ON kv FROM kv_writer")
+    try:
+        psql("SELECT kv_put('d', '1')")
+        status(request("DELETE", path, None,
+                       {"If-Match": read("d").headers["ETag"]}), 200)
+        status(conditional_put("d", 1, If_None_Match="*"), 403, "42501")
+    finally:
+        psql("GRANT INSERT, UPDATE ON kv TO kv_writer")
 
 
 def in_threads(n, work):
@@ -141,24 +150,29 @@ def in_threads(n, work):
 # Counts the executions of requests, also of those that fail: a sequence is
 # not rolled back.
 COUNT = """
-ALTER FUNCTION kv_private.check_conditions(text) RENAME TO conditions_checked;
+ALTER FUNCTION kv_private.check_conditions(text, boolean)
+	RENAME TO conditions_checked;
 CREATE SEQUENCE kv_private.executed;
-CREATE FUNCTION kv_private.check_conditions(k text, OUT refusal json,
-	OUT existed boolean) LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION kv_private.check_conditions(k text, hold boolean,
+	OUT refusal json, OUT existed boolean, OUT current_version text)
+LANGUAGE plpgsql VOLATILE AS $$
 DECLARE r record;
 BEGIN
 	PERFORM nextval('kv_private.executed');
-	r := kv_private.conditions_checked(k);
+	r := kv_private.conditions_checked(k, hold);
 	refusal := r.refusal;
 	existed := r.existed;
+	current_version := r.current_version;
 END $$;
 GRANT USAGE ON SEQUENCE kv_private.executed TO kv_writer;
-GRANT EXECUTE ON FUNCTION kv_private.check_conditions(text) TO kv_writer;
+GRANT EXECUTE ON FUNCTION kv_private.check_conditions(text, boolean)
+	TO kv_writer;
 """
 UNCOUNT = """
-DROP FUNCTION kv_private.check_conditions(text);
+DROP FUNCTION kv_private.check_conditions(text, boolean);
 DROP SEQUENCE kv_private.executed;
-ALTER FUNCTION kv_private.conditions_checked(text) RENAME TO check_conditions;
+ALTER FUNCTION kv_private.conditions_checked(text, boolean)
+	RENAME TO check_conditions;
 """
 
 
