@@ -21,21 +21,23 @@
 #include "write_set.h"
 
 /* A row on its way. */
-typedef struct NewRow
+typedef struct KvlsmNewRow
 {
-	TupleTableSlot *slot;
+	TupleTableSlot *slot; /* NULL: it is gone */
 	KvlsmBytes key;
 	KvlsmBytes value;
 } NewRow;
 
 static void
-encode(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row)
+encode(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row,
+	   TupleTableSlot *slot)
 {
 	Relation rel = rinfo->ri_RelationDesc;
 
-	kvlsm_check_constraints(rinfo, row->slot, estate);
-	kvlsm_row_key(&row->key, m->layout, rel, m->store.id, row->slot);
-	kvlsm_row_value(&row->value, m->layout, rel, row->slot);
+	row->slot = slot;
+	kvlsm_check_constraints(rinfo, slot, estate);
+	kvlsm_row_key(&row->key, m->layout, rel, m->store.id, slot);
+	kvlsm_row_value(&row->value, m->layout, rel, slot);
 }
 
 static void
@@ -166,10 +168,18 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	MemoryContext old;
 	NewRow row;
 
+	if (m->waiting != NULL)
+	{
+		old = MemoryContextSwitchTo(m->row_context);
+		encode(m, rinfo, estate, &m->waiting[m->n_waiting++], slot);
+		MemoryContextSwitchTo(old);
+		if (m->n_waiting == m->layout->options.batch_size)
+			kvlsm_insert_waiting(m, rinfo);
+		return slot;
+	}
 	MemoryContextReset(m->row_context);
 	old = MemoryContextSwitchTo(m->row_context);
-	row.slot = slot;
-	encode(m, rinfo, estate, &row);
+	encode(m, rinfo, estate, &row, slot);
 	slot = insert_row(m, rinfo, estate, &row);
 	MemoryContextSwitchTo(old);
 	return slot;
@@ -225,6 +235,19 @@ is_taken(const NewRow *row, bool exists)
 	return kvlsm_own_is_live(&own);
 }
 
+static void
+error_taken(const KvlsmModify *m, Relation rel, const NewRow *row)
+{
+	TupleTableSlot *slot = row->slot;
+
+	if (slot == NULL)
+	{
+		slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+		kvlsm_row_fill(m->layout, NULL, row->key.slice, row->value.slice, slot);
+	}
+	kvlsm_error_duplicate(m, rel, slot);
+}
+
 /* Writes what may be written; returns how many, with their slots in kept. */
 static int
 insert_rows(KvlsmModify *m, Relation rel, NewRow *rows, int n,
@@ -243,7 +266,7 @@ insert_rows(KvlsmModify *m, Relation rel, NewRow *rows, int n,
 			is_taken(&rows[i], exists[i]))
 		{
 			if (on_duplicate == KVLSM_DUPLICATE_ERROR)
-				kvlsm_error_duplicate(m, rel, rows[i].slot);
+				error_taken(m, rel, &rows[i]);
 			continue;
 		}
 		put(m, &rows[i]);
@@ -269,13 +292,46 @@ exec_batch(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slots,
 	rows = MemoryContextAllocHuge(CurrentMemoryContext,
 								  *n_slots * sizeof(NewRow));
 	for (i = 0; i < *n_slots; i++)
-	{
-		rows[i].slot = slots[i];
-		encode(m, rinfo, estate, &rows[i]);
-	}
+		encode(m, rinfo, estate, &rows[i], slots[i]);
 	*n_slots = insert_rows(m, rinfo->ri_RelationDesc, rows, *n_slots, kept);
 	MemoryContextSwitchTo(old);
 	return kept;
+}
+
+/*
+ * PostgreSQL 15 gives a foreign table the rows of COPY one by one.  A row that
+ * is ignored would be counted, so that on_duplicate 'ignore' has it so.
+ */
+void
+kvlsm_let_rows_wait(KvlsmModify *m, const ResultRelInfo *rinfo)
+{
+	const ResultRelInfo *root = rinfo->ri_RootResultRelInfo;
+	int n = m->layout->options.batch_size;
+
+	/* triggers may look at the table, also before COPY says that it ends */
+	if (m->mtstate->ps.plan != NULL || n == 1 ||
+		m->layout->options.on_duplicate == KVLSM_DUPLICATE_IGNORE ||
+		rinfo->ri_TrigDesc != NULL ||
+		(root != NULL && root->ri_TrigDesc != NULL))
+		return;
+	m->waiting = MemoryContextAllocHuge(CurrentMemoryContext,
+										(Size) n * sizeof(NewRow));
+}
+
+void
+kvlsm_insert_waiting(KvlsmModify *m, ResultRelInfo *rinfo)
+{
+	MemoryContext old = MemoryContextSwitchTo(m->row_context);
+	int n = m->n_waiting;
+	int i;
+
+	for (i = 0; i < n; i++)
+		m->waiting[i].slot = NULL;
+	m->n_waiting = 0;
+	(void) insert_rows(m, rinfo->ri_RelationDesc, m->waiting, n,
+					   palloc(n * sizeof(TupleTableSlot *)));
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(m->row_context);
 }
 
 void

@@ -127,18 +127,31 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 static void
 begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 {
+	KvlsmModify *m;
+
 	if (!allows_updates(rinfo->ri_RelationDesc))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts",
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
-	rinfo->ri_FdwState = kvlsm_modify_begin(mtstate, mtstate->ps.state,
-											rinfo->ri_RelationDesc);
+	m = kvlsm_modify_begin(mtstate, mtstate->ps.state, rinfo->ri_RelationDesc);
+	kvlsm_let_rows_wait(m, rinfo);
+	rinfo->ri_FdwState = m;
 }
 
 static void
 end_modify(EState *estate, ResultRelInfo *rinfo)
 {
+	rinfo->ri_FdwState = NULL;
+}
+
+static void
+end_insert(EState *estate, ResultRelInfo *rinfo)
+{
+	KvlsmModify *m = rinfo->ri_FdwState;
+
+	if (m != NULL && m->n_waiting > 0)
+		kvlsm_insert_waiting(m, rinfo);
 	rinfo->ri_FdwState = NULL;
 }
 
@@ -383,6 +396,6 @@ kvlsm_modify_callbacks(FdwRoutine *routine)
 	routine->ExecForeignDelete = exec_delete;
 	routine->EndForeignModify = end_modify;
 	routine->BeginForeignInsert = begin_insert;
-	routine->EndForeignInsert = end_modify;
+	routine->EndForeignInsert = end_insert;
 	routine->ExecForeignTruncate = exec_truncate;
 }

@@ -19,6 +19,9 @@ typedef struct KvlsmModify
 	AttrNumber *key_junk; /* of each key column in the plan's rows; or NULL */
 	OnConflictAction on_conflict;
 	MemoryContext row_context; /* reset for each row, or batch */
+	/* of COPY: rows that wait until a batch of them is written together */
+	struct KvlsmNewRow *waiting; /* NULL: rows do not wait */
+	int n_waiting;
 } KvlsmModify;
 
 /* ---- fdw_modify.c */
@@ -47,6 +50,10 @@ void kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
 					   TupleTableSlot *slot);
 
 /* ---- fdw_insert.c */
+/* Rows of this COPY may be written in batches, if nothing looks at each. */
+void kvlsm_let_rows_wait(KvlsmModify *m, const ResultRelInfo *rinfo);
+/* Writes those that wait. */
+void kvlsm_insert_waiting(KvlsmModify *m, ResultRelInfo *rinfo);
 void kvlsm_insert_callbacks(FdwRoutine *routine);
 /* 0A000 if the plan's ON CONFLICT cannot be done on the table. */
 void kvlsm_check_on_conflict(const KvlsmModify *m, Relation rel);

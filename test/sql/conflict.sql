@@ -214,5 +214,49 @@ INSERT INTO b SELECT i, 'x' FROM generate_series(2250, 2450) i;
 ROLLBACK;
 SELECT count(*) FROM b;
 
+-- COPY: rows that wait for a batch, and what must not wait
+COPY b FROM stdin;
+9001	x
+9002	x
+\.
+COPY b FROM stdin;
+9003	x
+7	x
+\.
+COPY b FROM stdin;
+9004	x
+9004	y
+\.
+SELECT * FROM b WHERE key ^@ '900' ORDER BY key;
+CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% % sees %', TG_LEVEL, TG_WHEN,
+		(SELECT count(*) FROM b WHERE key ^@ '900');
+	RETURN NEW;
+END $$;
+CREATE TRIGGER s AFTER INSERT ON b FOR EACH STATEMENT EXECUTE FUNCTION seen();
+COPY b FROM stdin;
+9005	x
+9006	x
+\.
+CREATE TABLE root (key text COLLATE "C" NOT NULL, value text NOT NULL)
+	PARTITION BY RANGE (key);
+CREATE FOREIGN TABLE leaf PARTITION OF root FOR VALUES FROM (MINVALUE) TO ('m')
+	SERVER kvlsm;
+CREATE TABLE leaf2 PARTITION OF root FOR VALUES FROM ('m') TO (MAXVALUE);
+COPY root FROM stdin;
+a	1
+z	2
+b	3
+\.
+SELECT *, tableoid::regclass FROM root ORDER BY key;
+BEGIN;
+COPY leaf FROM stdin;
+c	4
+\.
+SELECT count(*) FROM leaf;
+ROLLBACK;
+SELECT count(*) FROM leaf;
+
 DROP SCHEMA conflict CASCADE;
 DROP ROLE conflict_user;
