@@ -171,8 +171,10 @@ BEGIN
 		SELECT e.version INTO current_version
 		FROM kvlsm_http_entry(k, kv_private.store()) e;
 		existed := current_version IS NOT NULL;
-		IF NOT coalesce(kv_private.is_one_of(current_version, wanted), true)
-			OR coalesce(kv_private.is_one_of(current_version, unwanted), false)
+		IF wanted IS NOT NULL
+			AND NOT kv_private.is_one_of(current_version, wanted)
+			OR unwanted IS NOT NULL
+			AND kv_private.is_one_of(current_version, unwanted)
 		THEN
 			PERFORM set_config('response.status', '412', true);
 			PERFORM kv_private.set_etag(current_version);

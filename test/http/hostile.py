@@ -85,7 +85,9 @@ def case_header_values_that_are_not_ascii():
         got = exchange(b"POST", b"/kv/put",
                        [bearer("writer"), kind, length, line], body)
         check(got.startswith(b"HTTP/1.1 400 "), "%r: %r" % (line, got[:200]))
-        same(sorted(json.loads(got.split(b"\r\n\r\n", 1)[1])), FIELDS)
+        # without the sizes of chunks
+        same(sorted(json.loads(got[got.index(b"{"):got.rindex(b"}") + 1])),
+             FIELDS)
     same(read("hy").json()["value"], 1, "nothing was written")
     got = exchange(b"GET", b"/kv/read/hy", [b"Authorization: Bearer \xff\xfe"])
     check(got.startswith(b"HTTP/1.1 401 "), repr(got[:200]))

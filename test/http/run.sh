@@ -57,6 +57,7 @@ case ${1:-} in
 	?*) kv_die "usage: $0" ;;
 esac
 
+bash "$KV_ROOT/test/tools/deps.sh" orm || exit 1 # Node and postgrest-js
 kv_need python3
 kv_need curl
 kv_need openssl
