@@ -109,6 +109,13 @@ RETURN nullif(current_setting('request.headers', true), '')::json ->> name;
 COMMENT ON FUNCTION kv_private.header(text) IS
 	'a header of the HTTP request, by its name in lower case, or NULL';
 
+-- Looked at before anything is parsed: most requests have none.
+CREATE OR REPLACE FUNCTION kv_private.has_condition() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN current_setting('request.headers', true) ~ '"if-(none-)?match"';
+COMMENT ON FUNCTION kv_private.has_condition() IS
+	'may the HTTP request have If-Match or If-None-Match?';
+
 CREATE OR REPLACE FUNCTION kv_private.set_etag(version text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT
 AS $$
@@ -341,10 +348,19 @@ CREATE OR REPLACE FUNCTION kv_http.kv_put(jsonb) RETURNS json
 LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
 AS $$
 DECLARE
-	fault text := kv_private.item_fault($1);
 	k text := $1 ->> 'key';
+	v jsonb := $1 -> 'value';
+	fault text;
 	conditions record;
 BEGIN
+	-- Most requests are just this, and need nothing of what follows.
+	IF jsonb_typeof($1 -> 'key') = 'string' AND k <> '' AND v IS NOT NULL
+		AND $1 - 'key' - 'value' = '{}' AND NOT kv_private.has_condition()
+	THEN
+		PERFORM kv_put(k, v, NULL, kv_private.store());
+		RETURN '{"key":' || to_json(k) || '}';
+	END IF;
+	fault := kv_private.item_fault($1);
 	IF fault IS NOT NULL THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
@@ -448,20 +464,24 @@ CREATE OR REPLACE FUNCTION kv_http.kv_read(text) RETURNS json
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
 DECLARE
-	k text := kv_private.key_of($1);
+	k text := kvlsm_uridecode($1);
 	entry record;
 BEGIN
+	IF k = '' THEN
+		PERFORM kv_private.key_of($1);	-- refuses it
+	END IF;
 	entry := kvlsm_http_entry(k, kv_private.store());
 	IF entry.version IS NULL THEN
 		RETURN kv_private.answer(404, 'KV404', 'key not found', k);
 	END IF;
-	PERFORM kv_private.set_etag(entry.version);
-	IF kv_private.is_one_of(entry.version,
-							kv_private.etags('if-none-match', false)) THEN
+	PERFORM set_config('response.headers',
+					   '[{"ETag":"\"' || entry.version || '\""}]', true);
+	IF kv_private.has_condition() AND kv_private.is_one_of(
+			entry.version, kv_private.etags('if-none-match', false)) THEN
 		PERFORM set_config('response.status', '304', true);
 		RETURN NULL;
 	END IF;
-	RETURN row_to_json(r) FROM (SELECT k AS key, entry.value) r;
+	RETURN '{"key":' || to_json(k) || ',"value":' || entry.value || '}';
 EXCEPTION
 	WHEN cannot_connect_now OR object_not_in_prerequisite_state THEN
 		RETURN kv_private.later(SQLSTATE, SQLERRM);
