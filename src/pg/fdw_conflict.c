@@ -13,9 +13,12 @@
  */
 #include "fdw.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "commands/defrem.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
@@ -23,7 +26,6 @@
 #include "store_map.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "access/htup_details.h"
 
 /* What was changed in a statement for the time of its planning. */
 typedef struct Changed
@@ -34,6 +36,16 @@ typedef struct Changed
 } Changed;
 
 static planner_hook_type prev_planner;
+
+/* A collation and an operator class may be named if they are the usual ones. */
+static bool
+is_plain(const InferenceElem *elem, const Var *var)
+{
+	return (!OidIsValid(elem->infercollid) ||
+			elem->infercollid == var->varcollid) &&
+		   (!OidIsValid(elem->inferopclass) ||
+			elem->inferopclass == GetDefaultOpClass(var->vartype, BTREE_AM_OID));
+}
 
 /* The columns that ON CONFLICT names, if it names nothing but columns. */
 static bool
@@ -49,8 +61,7 @@ named_columns(const OnConflictExpr *on_conflict, Bitmapset **columns)
 		InferenceElem *elem = lfirst_node(InferenceElem, lc);
 		Var *var = (Var *) elem->expr;
 
-		if (!IsA(var, Var) || var->varattno <= 0 ||
-			OidIsValid(elem->infercollid) || OidIsValid(elem->inferopclass))
+		if (!IsA(var, Var) || var->varattno <= 0 || !is_plain(elem, var))
 			return false;
 		*columns = bms_add_member(*columns, var->varattno);
 	}

@@ -178,6 +178,7 @@ static TupleTableSlot *
 change_row(ForeignScanState *node, Direct *direct, TupleTableSlot *slot)
 {
 	const KvlsmScanRow *row = kvlsm_scan_row(node);
+	int64 expires = row->expires_us;
 	KvlsmModify *m = direct->modify;
 	MemoryContext old;
 	KvlsmBytes key;
@@ -187,16 +188,17 @@ change_row(ForeignScanState *node, Direct *direct, TupleTableSlot *slot)
 	/* the scan's bytes may be the write set's, which is written to now */
 	kvlsm_bytes_begin(&key);
 	kvlsm_bytes_append(&key, row->key.data, row->key.len);
-	if (kvlsm_is_done(key.slice, node->ss.ps.state->es_snapshot))
+	/* what is evaluated here may write, too */
+	if (direct->operation == CMD_UPDATE)
+		slot = make_new_row(node, direct, slot);
+	if (kvlsm_is_done(m, key.slice, node->ss.ps.state->es_snapshot,
+					  direct->operation))
 		slot = NULL;
 	else if (direct->operation == CMD_DELETE)
-		kvlsm_write_delete(key.slice);
+		kvlsm_modify_delete(m, key.slice);
 	else
-	{
-		slot = make_new_row(node, direct, slot);
 		kvlsm_replace_row(m, node->resultRelInfo, node->ss.ps.state, key.slice,
-						  row->expires_us, slot);
-	}
+						  expires, slot);
 	MemoryContextSwitchTo(old);
 	return slot;
 }

@@ -11,11 +11,15 @@
  */
 #include "fdw_modify.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "write_set.h"
@@ -43,7 +47,8 @@ encode(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row,
 static void
 put(KvlsmModify *m, const NewRow *row)
 {
-	kvlsm_write_put(row->key.slice, row->value.slice, kvlsm_row_expires(m, 0));
+	kvlsm_modify_put(m, row->key.slice, row->value.slice,
+					 kvlsm_row_expires(m, 0));
 }
 
 /* ---- ON CONFLICT DO UPDATE */
@@ -102,11 +107,13 @@ update_instead(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
 	ExprContext *econtext = m->mtstate->ps.ps_ExprContext;
 	TupleTableSlot *slot = set->oc_ProjSlot;
 	int64 expires = old->expires_us;
+	CommandId ignored;
 
-	if (kvlsm_is_done(row->key.slice, estate->es_snapshot))
-		error_second_time();
+	/* first of all: what was found is borrowed until the next look */
 	kvlsm_row_fill(m->layout, NULL, row->key.slice, old->value,
 				   set->oc_Existing);
+	if (kvlsm_written_since(row->key.slice, estate->es_snapshot, &ignored))
+		error_second_time();
 	set->oc_Existing->tts_tableOid = RelationGetRelid(rel);
 	econtext->ecxt_scantuple = set->oc_Existing;
 	econtext->ecxt_innertuple = row->slot;
@@ -117,10 +124,14 @@ update_instead(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
 	slot->tts_tableOid = RelationGetRelid(rel);
 	if (has_stored_generated(rel))
 		ExecComputeStoredGenerated(rinfo, estate, slot, CMD_UPDATE);
+	/* functions that SET and WHERE call may have changed the row */
+	(void) kvlsm_is_done(m, row->key.slice, estate->es_snapshot, CMD_UPDATE);
 	kvlsm_replace_row(m, rinfo, estate, row->key.slice, expires, slot);
 	/* what it points to goes with the row's context */
 	ExecMaterializeSlot(slot);
 	ExecClearTuple(set->oc_Existing);
+	if (rinfo->ri_projectReturning != NULL)
+		kvlsm_set_xmax(slot, GetCurrentTransactionId());
 	return slot;
 }
 
@@ -136,7 +147,8 @@ find_existing(const KvlsmModify *m, EState *estate, KvSlice key,
 					IsolationUsesXactSnapshot();
 
 	kvlsm_lock_key_to_modify(key);
-	return kvlsm_lookup_latest(key, must_see ? estate->es_snapshot : NULL, old);
+	return kvlsm_lookup_conflict(key, must_see ? estate->es_snapshot : NULL,
+								 old);
 }
 
 /* The row that was written; NULL: none. */
@@ -150,6 +162,8 @@ insert_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row)
 	if (blind || !find_existing(m, estate, row->key.slice, &old))
 	{
 		put(m, row);
+		if (rinfo->ri_projectReturning != NULL)
+			kvlsm_set_xmax(row->slot, InvalidTransactionId);
 		return row->slot;
 	}
 	if (m->on_conflict == ONCONFLICT_UPDATE)
@@ -187,6 +201,35 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 
 /* ---- batches */
 
+/* A function of the user's own that may read or write the table. */
+static bool
+may_look(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId &&
+		   func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+static bool
+calls_such(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, calls_such, context, 0);
+	if (check_functions_in_node(node, may_look, context))
+		return true;
+	return expression_tree_walker(node, calls_such, context);
+}
+
+/* The plan's private list: does a statement's own code see its rows come? */
+static List *
+plan_modify(PlannerInfo *root, ModifyTable *plan, Index result_relation,
+			int subplan_index)
+{
+	return list_make1_int(plan->operation == CMD_INSERT &&
+						  calls_such((Node *) root->parse, NULL));
+}
+
 /* Rows that something has to look at one by one go one by one. */
 static int
 batch_size(ResultRelInfo *rinfo)
@@ -194,7 +237,7 @@ batch_size(ResultRelInfo *rinfo)
 	KvlsmModify *m = rinfo->ri_FdwState;
 	TriggerDesc *triggers = rinfo->ri_TrigDesc;
 
-	if (m == NULL || rinfo->ri_projectReturning != NULL ||
+	if (m == NULL || m->one_by_one || rinfo->ri_projectReturning != NULL ||
 		rinfo->ri_WithCheckOptions != NIL || m->on_conflict != ONCONFLICT_NONE ||
 		(triggers != NULL && (triggers->trig_insert_before_row ||
 							  triggers->trig_insert_after_row)))
@@ -337,6 +380,7 @@ kvlsm_insert_waiting(KvlsmModify *m, ResultRelInfo *rinfo)
 void
 kvlsm_insert_callbacks(FdwRoutine *routine)
 {
+	routine->PlanForeignModify = plan_modify;
 	routine->ExecForeignInsert = exec_insert;
 	routine->GetForeignModifyBatchSize = batch_size;
 	routine->ExecForeignBatchInsert = exec_batch;

@@ -14,6 +14,7 @@
  */
 #include "fdw_modify.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -83,6 +84,9 @@ kvlsm_modify_begin(ModifyTableState *mtstate, EState *estate, Relation rel)
 		plan = (ModifyTable *) mtstate->ps.plan;
 	m->mtstate = mtstate;
 	m->on_conflict = plan == NULL ? ONCONFLICT_NONE : plan->onConflictAction;
+	/* COPY leaves the executor's idea of its command id at nothing */
+	m->owner = mtstate != NULL && plan == NULL ? InvalidCommandId
+											   : estate->es_output_cid;
 	m->layout = kvlsm_layout_of(rel);
 	kvlsm_store_of_relation(RelationGetRelid(rel), true, &m->store);
 	m->row_context = AllocSetContextCreate(estate->es_query_cxt, "kvlsm row",
@@ -117,6 +121,7 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	m = kvlsm_modify_begin(mtstate, mtstate->ps.state, rinfo->ri_RelationDesc);
+	m->one_by_one = fdw_private != NIL && linitial_int(fdw_private) != 0;
 	if (mtstate->operation != CMD_INSERT)
 		find_junk(m, rinfo->ri_RelationDesc,
 				  outerPlanState(mtstate)->plan->targetlist);
@@ -235,33 +240,58 @@ kvlsm_check_constraints(ResultRelInfo *rinfo, TupleTableSlot *slot,
 		(void) ExecPartitionCheck(rinfo, slot, estate, true);
 }
 
-/* Which version the write set has as of the snapshot; 0: none. */
-static uint64
-own_version(KvSlice key, Snapshot snapshot)
+bool
+kvlsm_is_done(const KvlsmModify *m, KvSlice key, Snapshot snapshot,
+			  CmdType operation)
 {
-	uint32 limit;
-	KvWriteSet *own = kvlsm_own_writes(snapshot, &limit);
-	KvEntry entry;
-	KvError err;
-	KvStatus status;
+	CommandId owner;
 
-	if (own == NULL)
-		return 0;
-	kv_error_clear(&err);
-	status = kv_write_set_get(own, key, limit, &entry, &err);
-	if (status == KV_NOT_FOUND)
-		return 0;
-	kvlsm_check(status, &err);
-	return entry.csn;
+	if (!kvlsm_written_since(key, snapshot, &owner))
+		return false;
+	if (owner != m->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("tuple to be %s was already modified by an operation "
+						"triggered by the current command",
+						operation == CMD_DELETE ? "deleted" : "updated"),
+				 errhint("Consider using an AFTER trigger instead of a BEFORE "
+						 "trigger to propagate changes to other rows.")));
+	return true;
 }
 
-bool
-kvlsm_is_done(KvSlice key, Snapshot snapshot)
+void
+kvlsm_modify_put(const KvlsmModify *m, KvSlice key, KvSlice value,
+				 int64 expires_us)
 {
-	SnapshotData after = *snapshot;
+	KvEntry entry = {0};
 
-	after.curcid++;
-	return own_version(key, &after) != own_version(key, snapshot);
+	entry.key = key;
+	entry.value = value;
+	entry.kind = expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
+	entry.expires_us = expires_us;
+	kvlsm_buffer_write_of(m->owner, &entry);
+}
+
+void
+kvlsm_modify_delete(const KvlsmModify *m, KvSlice key)
+{
+	KvEntry entry = {0};
+
+	entry.key = key;
+	entry.kind = KV_KIND_DELETE;
+	kvlsm_buffer_write_of(m->owner, &entry);
+}
+
+void
+kvlsm_set_xmax(TupleTableSlot *slot, TransactionId xmax)
+{
+	HeapTupleHeader header;
+
+	/* another's tuple is not to be written to */
+	if (!TTS_IS_HEAPTUPLE(slot) || !TTS_SHOULDFREE(slot))
+		return;
+	header = ((HeapTupleTableSlot *) slot)->tuple->t_data;
+	HeapTupleHeaderSetXmax(header, xmax);
 }
 
 void
@@ -281,9 +311,10 @@ kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
 		kvlsm_lock_key_to_modify(key.slice);
 		if (kvlsm_lookup_latest(key.slice, NULL, &found))
 			kvlsm_error_duplicate(m, rel, slot);
-		kvlsm_write_delete(old_key);
+		kvlsm_modify_delete(m, old_key);
 	}
-	kvlsm_write_put(key.slice, value.slice, kvlsm_row_expires(m, old_expires));
+	kvlsm_modify_put(m, key.slice, value.slice,
+					 kvlsm_row_expires(m, old_expires));
 }
 
 /* ---- UPDATE and DELETE */
@@ -294,8 +325,8 @@ kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
  * with: only the first counts then, as in any table.
  */
 static bool
-find_row(KvlsmModify *m, EState *estate, TupleTableSlot *plan_slot,
-		 KvlsmBytes *key, KvlsmFound *found)
+find_row(KvlsmModify *m, EState *estate, CmdType operation,
+		 TupleTableSlot *plan_slot, KvlsmBytes *key, KvlsmFound *found)
 {
 	int i;
 
@@ -309,8 +340,9 @@ find_row(KvlsmModify *m, EState *estate, TupleTableSlot *plan_slot,
 			elog(ERROR, "row without a key");
 		kvlsm_key_add(key, m->layout, i, datum);
 	}
-	return kvlsm_read_to_modify(key->slice, estate->es_snapshot, found) &&
-		   !kvlsm_is_done(key->slice, estate->es_snapshot);
+	/* what was found is borrowed until the next look */
+	return !kvlsm_is_done(m, key->slice, estate->es_snapshot, operation) &&
+		   kvlsm_read_to_modify(key->slice, estate->es_snapshot, found);
 }
 
 static TupleTableSlot *
@@ -325,7 +357,7 @@ exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 
 	MemoryContextReset(m->row_context);
 	old = MemoryContextSwitchTo(m->row_context);
-	is_there = find_row(m, estate, plan_slot, &key, &found);
+	is_there = find_row(m, estate, CMD_UPDATE, plan_slot, &key, &found);
 	if (is_there)
 		kvlsm_replace_row(m, rinfo, estate, key.slice, found.expires_us, slot);
 	MemoryContextSwitchTo(old);
@@ -344,13 +376,13 @@ exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 
 	MemoryContextReset(m->row_context);
 	old = MemoryContextSwitchTo(m->row_context);
-	is_there = find_row(m, estate, plan_slot, &key, &found);
+	is_there = find_row(m, estate, CMD_DELETE, plan_slot, &key, &found);
 	if (is_there)
 	{
 		/* the old row, for RETURNING */
 		if (rinfo->ri_projectReturning != NULL)
 			kvlsm_row_fill(m->layout, NULL, key.slice, found.value, slot);
-		kvlsm_write_delete(key.slice);
+		kvlsm_modify_delete(m, key.slice);
 	}
 	MemoryContextSwitchTo(old);
 	return is_there ? slot : NULL;

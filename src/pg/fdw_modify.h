@@ -18,6 +18,8 @@ typedef struct KvlsmModify
 	KvlsmStore store;
 	AttrNumber *key_junk; /* of each key column in the plan's rows; or NULL */
 	OnConflictAction on_conflict;
+	CommandId owner; /* of the writes: the statement's command id */
+	bool one_by_one; /* what the statement calls may look at its rows */
 	MemoryContext row_context; /* reset for each row, or batch */
 	/* of COPY: rows that wait until a batch of them is written together */
 	struct KvlsmNewRow *waiting; /* NULL: rows do not wait */
@@ -39,8 +41,21 @@ int64 kvlsm_row_expires(const KvlsmModify *m, int64 old_expires);
 /* 23505 as PostgreSQL words it; slot has the row. */
 pg_noreturn void kvlsm_error_duplicate(const KvlsmModify *m, Relation rel,
 									   TupleTableSlot *slot);
-/* Has this command written the key already? */
-bool kvlsm_is_done(KvSlice key, Snapshot snapshot);
+/*
+ * Has this command written the key already?  27000 if a trigger or function
+ * that it called has.
+ */
+bool kvlsm_is_done(const KvlsmModify *m, KvSlice key, Snapshot snapshot,
+				   CmdType operation);
+/* Writes of the statement; expires_us 0: never. */
+void kvlsm_modify_put(const KvlsmModify *m, KvSlice key, KvSlice value,
+					  int64 expires_us);
+void kvlsm_modify_delete(const KvlsmModify *m, KvSlice key);
+/*
+ * The xmax that RETURNING sees of a written row, if the slot can have one: 0
+ * if the row is new, which is how statements tell what ON CONFLICT did.
+ */
+void kvlsm_set_xmax(TupleTableSlot *slot, TransactionId xmax);
 /*
  * Writes the row in the slot in place of the one under old_key, which is
  * locked: its key may be another one, which must be free (23505).

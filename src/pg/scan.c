@@ -209,8 +209,9 @@ error_changed(void)
 	pg_unreachable();
 }
 
-bool
-kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
+/* if_live: what is not there may have been deleted by anyone. */
+static bool
+look_up_newest(KvSlice key, Snapshot snapshot, bool if_live, KvlsmFound *found)
 {
 	KvDb *db = kvlsm_db(false);
 	KvReadView view;
@@ -231,10 +232,23 @@ kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
 	if (status == KV_NOT_FOUND)
 		return false;
 	kvlsm_check(status, &err);
-	if (snapshot != NULL && !kvlsm_xid_visible(last_value.xid, snapshot))
+	if (snapshot != NULL && (is_live || !if_live) &&
+		!kvlsm_xid_visible(last_value.xid, snapshot))
 		error_changed();
 	take_last(found);
 	return is_live;
+}
+
+bool
+kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found)
+{
+	return look_up_newest(key, snapshot, false, found);
+}
+
+bool
+kvlsm_lookup_conflict(KvSlice key, Snapshot snapshot, KvlsmFound *found)
+{
+	return look_up_newest(key, snapshot, true, found);
 }
 
 bool

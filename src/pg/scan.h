@@ -34,6 +34,8 @@ void kvlsm_lookup_many(const KvSlice *keys, uint32 n, Snapshot snapshot,
  * does not see (NULL: not asked).
  */
 bool kvlsm_lookup_latest(KvSlice key, Snapshot snapshot, KvlsmFound *found);
+/* The same, but a row that such a transaction has deleted is just not there. */
+bool kvlsm_lookup_conflict(KvSlice key, Snapshot snapshot, KvlsmFound *found);
 
 /*
  * Which of the keys have a row that is committed, whatever the snapshot; this

@@ -13,6 +13,9 @@
  * A million statements have a million stamps, so they are kept as stretches:
  * as long as the subtransaction stays the same, stamps rise as command ids do.
  *
+ * A statement whose triggers or functions run commands goes on under later
+ * command ids than its own, and is told apart from them by its stretches.
+ *
  * Backends only; freed by xact.c when the transaction ends.
  */
 #include "write_set.h"
@@ -29,6 +32,7 @@ typedef struct Stretch
 	uint32 stamp; /* of its first write */
 	CommandId cid;
 	SubTransactionId subid;
+	CommandId owner; /* the statement's, if not that of each write */
 } Stretch;
 
 static KvWriteSet *write_set = NULL;
@@ -43,7 +47,7 @@ static size_t largest_write = 0;
 static bool closed = false;
 
 static void
-add_stretch(CommandId cid, SubTransactionId subid)
+add_stretch(CommandId cid, SubTransactionId subid, CommandId owner)
 {
 	Stretch *stretch;
 
@@ -62,18 +66,22 @@ add_stretch(CommandId cid, SubTransactionId subid)
 	stretch->stamp = next_stamp;
 	stretch->cid = cid;
 	stretch->subid = subid;
+	stretch->owner = owner;
 }
 
 static uint32
-stamp_now(void)
+stamp_now(CommandId owner)
 {
 	CommandId cid = GetCurrentCommandId(true);
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	const Stretch *last;
 	uint64 stamp;
 
-	if (stretch_count == 0 || stretches[stretch_count - 1].subid != subid)
-		add_stretch(cid, subid);
+	if (owner == cid)
+		owner = InvalidCommandId;
+	if (stretch_count == 0 || stretches[stretch_count - 1].subid != subid ||
+		stretches[stretch_count - 1].owner != owner)
+		add_stretch(cid, subid, owner);
 	last = &stretches[stretch_count - 1];
 	stamp = (uint64) last->stamp + (cid - last->cid);
 	if (stamp >= PG_UINT32_MAX)
@@ -86,7 +94,7 @@ stamp_now(void)
 
 /* The stamp of a write now; opens the set, and clears the error. */
 static uint32
-begin_write(KvError *err)
+begin_write(CommandId owner, KvError *err)
 {
 	uint32 stamp;
 
@@ -95,7 +103,7 @@ begin_write(KvError *err)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot write to a kvlsm store any more: the commit "
 						"of this transaction has begun")));
-	stamp = stamp_now();
+	stamp = stamp_now(owner);
 	kv_error_clear(err);
 	if (write_set == NULL && spare_set != NULL &&
 		spare_memory == kvlsm_write_set_memory)
@@ -115,10 +123,10 @@ begin_write(KvError *err)
 }
 
 void
-kvlsm_buffer_write(const KvEntry *entry)
+kvlsm_buffer_write_of(CommandId owner, const KvEntry *entry)
 {
 	KvError err;
-	uint32 stamp = begin_write(&err);
+	uint32 stamp = begin_write(owner, &err);
 	size_t size = entry->key.len + entry->value.len + KVLSM_ENTRY_OVERHEAD;
 
 	kvlsm_check(kv_write_set_add(write_set, stamp, entry, &err), &err);
@@ -127,10 +135,16 @@ kvlsm_buffer_write(const KvEntry *entry)
 }
 
 void
+kvlsm_buffer_write(const KvEntry *entry)
+{
+	kvlsm_buffer_write_of(InvalidCommandId, entry);
+}
+
+void
 kvlsm_write_delete_range(KvSlice lower, KvSlice upper)
 {
 	KvError err;
-	uint32 stamp = begin_write(&err);
+	uint32 stamp = begin_write(InvalidCommandId, &err);
 
 	kvlsm_check(kv_write_set_delete_range(write_set, stamp, lower, upper, &err),
 				&err);
@@ -193,6 +207,75 @@ kvlsm_own_latest(KvSlice key, KvEntry *entry, KvError *err)
 	if (write_set == NULL)
 		return KV_NOT_FOUND;
 	return kv_write_set_get(write_set, key, PG_UINT32_MAX, entry, err);
+}
+
+/* Which version of key has a stamp below the limit; 0: none. */
+static uint64
+version_below(KvSlice key, uint32 limit)
+{
+	KvEntry entry;
+	KvError err;
+	KvStatus status;
+
+	if (limit == 0)
+		return 0;
+	kv_error_clear(&err);
+	status = kv_write_set_get(write_set, key, limit, &entry, &err);
+	if (status == KV_NOT_FOUND)
+		return 0;
+	kvlsm_check(status, &err);
+	return entry.csn;
+}
+
+/* Whose write a stamp is. */
+static CommandId
+owner_of(uint32 stamp)
+{
+	uint32 low = 0;
+	uint32 high = stretch_count;
+	const Stretch *stretch;
+
+	Assert(stamp < next_stamp);
+	while (high - low > 1)
+	{
+		uint32 mid = low + (high - low) / 2;
+
+		if (stretches[mid].stamp <= stamp)
+			low = mid;
+		else
+			high = mid;
+	}
+	stretch = &stretches[low];
+	if (stretch->owner != InvalidCommandId)
+		return stretch->owner;
+	return stretch->cid + (stamp - stretch->stamp);
+}
+
+bool
+kvlsm_written_since(KvSlice key, Snapshot snapshot, CommandId *owner)
+{
+	uint32 low = 0;
+	uint32 high = next_stamp;
+	uint64 newest;
+
+	(void) kvlsm_own_writes(snapshot, &low);
+	if (write_set == NULL || low == high)
+		return false;
+	newest = version_below(key, high);
+	if (newest == 0 || newest == version_below(key, low))
+		return false;
+	/* the stamp is the last one with which the version is not yet there */
+	while (high - low > 1)
+	{
+		uint32 mid = low + (high - low) / 2;
+
+		if (version_below(key, mid) == newest)
+			high = mid;
+		else
+			low = mid;
+	}
+	*owner = owner_of(low);
+	return true;
 }
 
 KvWriteSet *

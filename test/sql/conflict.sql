@@ -258,5 +258,109 @@ SELECT count(*) FROM leaf;
 ROLLBACK;
 SELECT count(*) FROM leaf;
 
+-- keys of several columns, in any order; usual collations and operator classes
+CREATE FOREIGN TABLE m (a text COLLATE "C" NOT NULL, b int NOT NULL, n int CHECK (n <> 13), txt text)
+	SERVER kvlsm OPTIONS (key 'a, b DESC');
+INSERT INTO m VALUES ('x', 1, 10, 'a'), ('x', 2, 20, 'b'), ('y', 1, 30, NULL);
+INSERT INTO m VALUES ('x', 1, 11, 'c') ON CONFLICT (b, a)
+	DO UPDATE SET n = excluded.n, txt = m.txt || excluded.txt RETURNING *;
+INSERT INTO m VALUES ('x', 1, 12, 'c') ON CONFLICT (a COLLATE "C", b int4_ops, a)
+	DO UPDATE SET n = excluded.n RETURNING *;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a COLLATE "POSIX", b) DO NOTHING;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a text_pattern_ops, b) DO NOTHING;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a) DO NOTHING;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a, b) DO UPDATE SET b = 2;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a, b) DO UPDATE SET b = NULL;
+INSERT INTO m VALUES ('x', 1) ON CONFLICT (a, b) DO UPDATE SET a = 'z', b = 3 RETURNING *;
+INSERT INTO m VALUES ('x', 2), ('x', 3) ON CONFLICT (a, b) DO UPDATE SET n = NULL RETURNING m;
+INSERT INTO m VALUES ('x', 2);
+UPDATE m SET a = 'x', b = 2 WHERE a = 'y';
+INSERT INTO m VALUES ('x', 2, 7, 's'), ('z', 3, 8, 't') ON CONFLICT (a, b) DO UPDATE SET (n, txt) =
+	(SELECT excluded.n, string_agg(o.a || excluded.txt, ',' ORDER BY o.a, o.b) FROM m o WHERE o.a >= m.a)
+	RETURNING *;
+SELECT * FROM m ORDER BY a, b;
+
+-- partitions of partitions, with their columns in another order
+CREATE TABLE q (id int NOT NULL, n int DEFAULT 42, txt text, CHECK (n >= 0 OR txt = 'neg'))
+	PARTITION BY RANGE (id);
+CREATE FOREIGN TABLE q1 PARTITION OF q FOR VALUES FROM (0) TO (100) SERVER kvlsm;
+CREATE FOREIGN TABLE q2 (txt text, gone int, id int NOT NULL, n int,
+	CONSTRAINT q_check CHECK (n >= 0 OR txt = 'neg')) SERVER kvlsm OPTIONS (key 'id');
+ALTER FOREIGN TABLE q2 DROP COLUMN gone;
+ALTER TABLE q ATTACH PARTITION q2 FOR VALUES FROM (100) TO (200);
+CREATE TABLE q3 (n int, txt text, id int NOT NULL,
+	CONSTRAINT q_check CHECK (n >= 0 OR txt = 'neg')) PARTITION BY RANGE (id);
+CREATE FOREIGN TABLE q3a (n int, id int NOT NULL, txt text,
+	CONSTRAINT q_check CHECK (n >= 0 OR txt = 'neg')) SERVER kvlsm OPTIONS (key 'id');
+ALTER TABLE q3 ATTACH PARTITION q3a FOR VALUES FROM (200) TO (1000);
+ALTER TABLE q ATTACH PARTITION q3 FOR VALUES FROM (200) TO (1000);
+INSERT INTO q VALUES (1, 1, 'a'), (101, 2, 'b'), (201, 3, 'c');
+INSERT INTO q VALUES (1, 10, 'A'), (101, 20, 'B'), (201, 30, 'C'), (2, 40, 'D'), (102, 50, 'E'), (202, 60, 'F')
+	ON CONFLICT (id) DO UPDATE SET n = q.n + excluded.n, txt = q.txt || excluded.txt
+	WHERE q.txt <> 'b' RETURNING *, tableoid::regclass;
+INSERT INTO q VALUES (1, 1), (1, 2) ON CONFLICT (id) DO UPDATE SET n = 0;
+INSERT INTO q VALUES (102, 1) ON CONFLICT (id) DO UPDATE SET id = 103 RETURNING *;
+INSERT INTO q VALUES (202, 1) ON CONFLICT (id) DO UPDATE SET id = 3;
+INSERT INTO q VALUES (202, 1) ON CONFLICT (id) DO UPDATE SET n = -1;
+INSERT INTO q VALUES (202, 1) ON CONFLICT (id) DO UPDATE SET n = -1, txt = 'neg';
+INSERT INTO q SELECT i FROM generate_series(100, 104) i ON CONFLICT (id) DO NOTHING RETURNING id;
+WITH w AS (INSERT INTO q VALUES (1, 5), (300, 5) ON CONFLICT (id)
+	DO UPDATE SET n = excluded.n RETURNING id, n) SELECT * FROM w;
+INSERT INTO q VALUES (101);
+SELECT * FROM q ORDER BY id;
+CREATE TRIGGER after_insert AFTER INSERT ON q FOR EACH ROW EXECUTE FUNCTION note();
+INSERT INTO q VALUES (1) ON CONFLICT (id) DO UPDATE SET n = 0;
+DROP TRIGGER after_insert ON q;
+
+-- rules, SQL functions, statement triggers
+CREATE FOREIGN TABLE k (id int NOT NULL, n int) SERVER kvlsm;
+CREATE TABLE source (id int, n int);
+CREATE RULE also AS ON INSERT TO source DO ALSO
+	INSERT INTO k VALUES (NEW.id, NEW.n) ON CONFLICT (id) DO UPDATE SET n = excluded.n + 1000;
+INSERT INTO source VALUES (1, 1), (2, 2);
+INSERT INTO source VALUES (1, 5);
+CREATE FUNCTION add(i int, v int) RETURNS int LANGUAGE sql AS
+	'INSERT INTO k VALUES (i, v) ON CONFLICT (id) DO UPDATE SET n = k.n + excluded.n RETURNING n';
+CREATE FUNCTION add_atomic(i int, v int) RETURNS int BEGIN ATOMIC
+	INSERT INTO k VALUES (i, v) ON CONFLICT (id) DO UPDATE SET n = k.n + excluded.n RETURNING n;
+END;
+SELECT add(1, 1), add(1, 1), add_atomic(1, 1), add_atomic(9, 9);
+SELECT sum(add(i % 3, 1)), sum(add_atomic(i % 3, 1)) FROM generate_series(1, 9) i;
+CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% %', TG_WHEN, TG_OP;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER s1 BEFORE INSERT OR UPDATE ON k EXECUTE FUNCTION say();
+CREATE TRIGGER s2 AFTER INSERT OR UPDATE ON k EXECUTE FUNCTION say();
+INSERT INTO k VALUES (2, 1) ON CONFLICT (id) DO UPDATE SET n = 1;
+INSERT INTO k VALUES (2, 1) ON CONFLICT (id) DO NOTHING;
+DROP TRIGGER s1 ON k;
+DROP TRIGGER s2 ON k;
+SELECT * FROM k ORDER BY id;
+
+-- functions that change the row meanwhile
+CREATE FUNCTION touch(i int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE k SET n = n + 1 WHERE id = i;
+	RETURN i;
+END $$;
+INSERT INTO k VALUES (2, 1) ON CONFLICT (id) DO UPDATE SET n = touch(2);
+INSERT INTO k VALUES (2, 1) ON CONFLICT (id) DO UPDATE SET n = 0 WHERE touch(2) = 2;
+INSERT INTO k VALUES (touch(2), 1) ON CONFLICT (id) DO UPDATE SET n = 0;
+INSERT INTO k VALUES (2, touch(9)) ON CONFLICT (id) DO UPDATE SET n = excluded.n RETURNING *;
+
+-- one snapshot for the transaction
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+INSERT INTO k VALUES (1, 1), (50, 1) ON CONFLICT (id) DO UPDATE SET n = -5 RETURNING *;
+DELETE FROM k WHERE id = 1;
+INSERT INTO k VALUES (1, 1), (50, 1) ON CONFLICT (id) DO UPDATE SET n = -6 RETURNING *;
+COMMIT;
+-- an expired row is not there
+SELECT kv_put('gone', 'old', ttl => interval '1 ms', store => 't');
+SELECT pg_sleep(0.01);
+INSERT INTO t VALUES ('gone', 'new') ON CONFLICT (key) DO UPDATE SET value = 'no' RETURNING *;
+SELECT kv_ttl('gone', store => 't');
+
 DROP SCHEMA conflict CASCADE;
 DROP ROLE conflict_user;
