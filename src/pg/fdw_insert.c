@@ -247,11 +247,12 @@ batch_size(ResultRelInfo *rinfo)
 
 /* Which of the keys have a row that another transaction has committed. */
 static void
-find_all(NewRow *rows, int n, bool *exists)
+find_all(const KvlsmModify *m, NewRow *rows, int n, bool *exists)
 {
 	KvSlice *keys = palloc(n * sizeof(KvSlice));
 	int i;
 
+	kvlsm_expect_keys(m->store.id, n);
 	for (i = 0; i < n; i++)
 	{
 		kvlsm_lock_key_to_modify(rows[i].key.slice);
@@ -302,7 +303,7 @@ insert_rows(KvlsmModify *m, Relation rel, NewRow *rows, int n,
 	int i;
 
 	if (on_duplicate != KVLSM_DUPLICATE_UPDATE)
-		find_all(rows, n, exists);
+		find_all(m, rows, n, exists);
 	for (i = 0; i < n; i++)
 	{
 		if (on_duplicate != KVLSM_DUPLICATE_UPDATE &&

@@ -112,6 +112,20 @@ find_junk(KvlsmModify *m, Relation rel, List *targetlist)
 	}
 }
 
+/* Rows of an INSERT ... VALUES are known before any of their keys is locked. */
+static void
+expect_rows(const KvlsmModify *m, const ModifyTable *plan)
+{
+	const Plan *source = outerPlan(plan);
+
+	if (m->layout->options.on_duplicate == KVLSM_DUPLICATE_UPDATE &&
+		m->on_conflict == ONCONFLICT_NONE)
+		return;
+	if (source != NULL && IsA(source, ValuesScan))
+		kvlsm_expect_keys(m->store.id, list_length(((const ValuesScan *) source)
+													   ->values_lists));
+}
+
 static void
 begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 			 List *fdw_private, int subplan_index, int eflags)
@@ -125,6 +139,8 @@ begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 	if (mtstate->operation != CMD_INSERT)
 		find_junk(m, rinfo->ri_RelationDesc,
 				  outerPlanState(mtstate)->plan->targetlist);
+	else
+		expect_rows(m, (ModifyTable *) mtstate->ps.plan);
 	rinfo->ri_FdwState = m;
 }
 
@@ -141,6 +157,11 @@ begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
 	m = kvlsm_modify_begin(mtstate, mtstate->ps.state, rinfo->ri_RelationDesc);
 	kvlsm_let_rows_wait(m, rinfo);
+	/* a COPY has many rows; of those for partitions nobody knows */
+	if (mtstate->ps.plan == NULL && m->waiting == NULL &&
+		rinfo->ri_RootResultRelInfo == NULL &&
+		m->layout->options.on_duplicate != KVLSM_DUPLICATE_UPDATE)
+		kvlsm_expect_keys(m->store.id, INT_MAX);
 	rinfo->ri_FdwState = m;
 }
 

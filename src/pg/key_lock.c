@@ -16,6 +16,13 @@
 #include "port/pg_bswap.h"
 #include "storage/lock.h"
 
+/*
+ * Two transactions that both have keys locked and then wait for the store
+ * would wait for each other: while the store is not free they go on with
+ * keys, to so many times kvlsm.max_key_locks.
+ */
+#define MORE_KEY_LOCKS 8
+
 /* keys locked by kvlsm_lock_key_to_modify in this transaction */
 static int modify_locks = 0;
 
@@ -73,6 +80,22 @@ acquire(const LOCKTAG *tag, LOCKMODE mode, bool wait)
 	return LockAcquire(tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+int
+kvlsm_most_key_locks(void)
+{
+	return kvlsm_max_key_locks * MORE_KEY_LOCKS;
+}
+
+bool
+kvlsm_lock_store_of_keys(uint32 store_id, int n)
+{
+	LOCKTAG tag;
+
+	set_tag(&tag, store_id, 0, 0);
+	return acquire(&tag, ShareRowExclusiveLock,
+				   modify_locks == 0 || n > kvlsm_most_key_locks());
+}
+
 bool
 kvlsm_lock_row(KvSlice key, bool share, bool wait)
 {
@@ -82,16 +105,27 @@ kvlsm_lock_row(KvSlice key, bool share, bool wait)
 
 	set_tag(&store_tag, store_of_key(key), 0, 0);
 	set_key_tag(&key_tag, key);
-	if (kvlsm_lock_held(&key_tag, ExclusiveLock) ||
+	if (kvlsm_lock_held(&store_tag, ShareRowExclusiveLock) ||
+		kvlsm_lock_held(&key_tag, ExclusiveLock) ||
 		kvlsm_lock_held(&key_tag, mode))
 		return true;
-	if (modify_locks >= kvlsm_max_key_locks)
+	if (modify_locks >= kvlsm_max_key_locks &&
+		acquire(&store_tag, ShareRowExclusiveLock, false))
+		return true;
+	if (modify_locks >= kvlsm_most_key_locks())
 		return acquire(&store_tag, ShareRowExclusiveLock, wait);
 	if (!acquire(&store_tag, RowExclusiveLock, wait) ||
 		!acquire(&key_tag, mode, wait))
 		return false;
 	modify_locks++;
 	return true;
+}
+
+void
+kvlsm_expect_keys(uint32 store_id, int n)
+{
+	if (n > kvlsm_max_key_locks - modify_locks)
+		kvlsm_lock_store(store_id, ShareRowExclusiveLock);
 }
 
 void

@@ -344,9 +344,19 @@ void kvlsm_lock_store(uint32 store_id, LOCKMODE mode);
 void kvlsm_lock_key(KvSlice key); /* store id included */
 /*
  * For a write that depends on what it reads: the store in RowExclusive and
- * the key, or, beyond kvlsm.max_key_locks keys, the store alone.
+ * the key, or, beyond kvlsm.max_key_locks keys, the store alone as soon as it
+ * is free.
  */
 void kvlsm_lock_key_to_modify(KvSlice key);
+/* So many keys will be locked: if the store is to be, it is so at once. */
+void kvlsm_expect_keys(uint32 store_id, int n);
+/* No transaction locks more keys than that one by one. */
+int kvlsm_most_key_locks(void);
+/*
+ * The commit of so many keys, over the limit, locks the store; false: it is
+ * not free, some keys are locked, and the others are to be.
+ */
+bool kvlsm_lock_store_of_keys(uint32 store_id, int n);
 /*
  * The same for SELECT ... FOR UPDATE (share: FOR SHARE); beyond the limit both
  * lock the store against all who write.  wait false: returns false at once if

@@ -78,7 +78,8 @@ store_of(KvSlice key)
  * Locks what the transaction wrote in one store, from the iterator's place,
  * and moves it to the next store.  Up to budget keys are locked one by one,
  * more as the whole store: large commits follow one another, and the lock
- * table is never exhausted.
+ * table is never exhausted.  Some keys may be locked since they were written
+ * (key_lock.c).
  */
 static int
 lock_one_store(KvIter *iter, int budget)
@@ -90,14 +91,14 @@ lock_one_store(KvIter *iter, int budget)
 	int keys = 0;
 
 	memcpy(start_bytes, iter->entry.key.data, iter->entry.key.len);
-	while (iter->valid && store_of(iter->entry.key) == store && keys <= budget)
+	while (iter->valid && store_of(iter->entry.key) == store &&
+		   keys <= Max(budget, kvlsm_most_key_locks()))
 	{
 		keys++;
 		iter->ops->next(iter);
 	}
-	if (keys > budget)
+	if (keys > budget && kvlsm_lock_store_of_keys(store, keys))
 	{
-		kvlsm_lock_store(store, ShareRowExclusiveLock);
 		iter->ops->seek(iter, kv_slice(&next, sizeof(next)), PG_UINT64_MAX);
 		return 0;
 	}
