@@ -182,7 +182,7 @@ def case_twenty_clients_one_winner_a_round():
     try:
         status(put("race", -1), 200)
         rounds = 10
-        before = int(psql("SELECT last_value FROM kv_private.executed"))
+        before = int(psql("SELECT nextval('kv_private.executed')"))
         for n in range(rounds):
             etag = read("race").headers["ETag"]
             answers = in_threads(20, lambda i: conditional_put(

@@ -9,7 +9,10 @@ GRANT SELECT ON kv_http.heap TO kv_reader;
 GRANT SELECT, INSERT, UPDATE ON kv_http.heap TO kv_writer;
 CREATE FUNCTION kv_http.constant(text) RETURNS json LANGUAGE sql IMMUTABLE
 	RETURN '{"key":"user:000000","value":1}'::json;
-GRANT EXECUTE ON FUNCTION kv_http.constant(text) TO kv_reader, kv_writer;
+CREATE FUNCTION kv_http.constant_put(jsonb) RETURNS json LANGUAGE sql VOLATILE
+	RETURN '{"key":"user:000000"}'::json;
+GRANT EXECUTE ON FUNCTION kv_http.constant(text), kv_http.constant_put(jsonb)
+	TO kv_reader, kv_writer;
 INSERT INTO kv_http.heap
 	SELECT 'user:' || lpad(i::text, 6, '0'), jsonb_build_object('n', i,
 		'text', repeat('0123456789', 8))

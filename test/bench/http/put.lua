@@ -5,7 +5,7 @@ local n = tonumber(os.getenv("N"))
 local path = ({
 	kvlsm = "/kv/put",
 	heap = "/heap/put",
-	floor = "/floor",
+	floor = "/floor/put",
 })[os.getenv("TARGET")]
 local body = '{"key":"user:%06d","value":{"n":%d,"text":"' ..
 	string.rep("0123456789", 8) .. '"}}'
