@@ -12,10 +12,11 @@ local body = '{"key":"user:%06d","value":{"n":%d,"text":"' ..
 
 function init()
 	math.randomseed(os.time())
+	wrk.headers["Content-Type"] = "application/json"
 end
 
 function request()
-	return wrk.format("POST", path, { ["Content-Type"] = "application/json" },
+	return wrk.format("POST", path, nil,
 		body:format(math.random(0, n - 1), math.random(1, 1000000)))
 end
 
