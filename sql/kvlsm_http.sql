@@ -103,6 +103,20 @@ $$;
 COMMENT ON FUNCTION kv_private.later(text, text) IS
 	'answer an HTTP request that may succeed when it is sent again';
 
+CREATE OR REPLACE FUNCTION kv_private.refuse(fault text, hint text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL SAFE SET search_path FROM CURRENT
+AS $$
+BEGIN
+	RAISE EXCEPTION USING
+		ERRCODE = 'invalid_parameter_value',
+		MESSAGE = fault,
+		HINT = hint;
+END
+$$;
+COMMENT ON FUNCTION kv_private.refuse(text, text) IS
+	'raises what is wrong with an HTTP request, with what to send instead';
+
 CREATE OR REPLACE FUNCTION kv_private.header(name text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('request.headers', true), '')::json ->> name;
@@ -139,10 +153,8 @@ BEGIN
 	IF raw IS NULL OR btrim(raw) = '*' THEN
 		RETURN string_to_array(btrim(raw), ',');
 	ELSIF raw !~ '^\s*(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*\s*$' THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('malformed header %s', header),
-			HINT = 'Send the value of ETag as it came, with its quotes, or *.';
+		PERFORM kv_private.refuse(format('malformed header %s', header),
+			'Send the value of ETag as it came, with its quotes, or *.');
 	END IF;
 	RETURN ARRAY(SELECT m[2]
 				 FROM regexp_matches(raw, '(W/)?"([^"]*)"', 'g') m
@@ -246,6 +258,22 @@ RETURN CASE
 COMMENT ON FUNCTION kv_private.item_fault(jsonb) IS
 	'what is wrong with an item to put, or NULL';
 
+-- What is wrong with {"FIELD":..}; NULL = nothing.
+CREATE OR REPLACE FUNCTION kv_private.body_fault(body jsonb, field text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+	WHEN jsonb_typeof(body) <> 'object'
+		THEN 'not a JSON object'
+	WHEN body -> field IS NULL
+		THEN format('missing field "%s"', field)
+	WHEN body - field <> '{}'
+		THEN format('unknown field %s', (SELECT to_json(min(f))
+										 FROM jsonb_object_keys(body - field) f))
+	END;
+COMMENT ON FUNCTION kv_private.body_fault(jsonb, text) IS
+	'what is wrong with an object that must have one field, or NULL';
+
 -- The item is faultless.  A JSON string is stored as text.
 CREATE OR REPLACE FUNCTION kv_private.put_item(item jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
@@ -302,10 +330,9 @@ BEGIN
 		val := kvlsm_uridecode(replace(
 			substr(pair, strpos(pair || '=', '=') + 1), '+', '%20'));
 		IF name <> ALL (known) THEN
-			RAISE EXCEPTION USING
-				ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('unknown parameter %s', to_json(name)),
-				HINT = 'Known are: ' || array_to_string(known, ', ') || '.';
+			PERFORM kv_private.refuse(
+				format('unknown parameter %s', to_json(name)),
+				'Known are: ' || array_to_string(known, ', ') || '.');
 		ELSIF result ? name THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_parameter_value',
@@ -362,10 +389,8 @@ BEGIN
 	END IF;
 	fault := kv_private.item_fault($1);
 	IF fault IS NOT NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = fault,
-			HINT = 'Send {"key":"...","value":...}, "ttl_seconds" if wanted.';
+		PERFORM kv_private.refuse(fault,
+			'Send {"key":"...","value":...}, "ttl_seconds" if wanted.');
 	END IF;
 	conditions := kv_private.check_conditions(k, true);
 	IF conditions.refusal IS NOT NULL THEN
@@ -400,19 +425,13 @@ DECLARE
 	fault text;
 	n bigint;
 BEGIN
-	fault := CASE
-		WHEN jsonb_typeof($1) <> 'object' THEN 'not a JSON object'
-		WHEN items IS NULL THEN 'missing field "items"'
-		WHEN $1 - 'items' <> '{}' THEN format('unknown field %s',
-			(SELECT to_json(min(f)) FROM jsonb_object_keys($1 - 'items') f))
+	fault := coalesce(kv_private.body_fault($1, 'items'), CASE
 		WHEN jsonb_typeof(items) <> 'array'
 			THEN 'field "items" must be an array'
-		END;
+		END);
 	IF fault IS NOT NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = fault,
-			HINT = 'Send {"items":[{"key":"...","value":...}, ...]}.';
+		PERFORM kv_private.refuse(fault,
+			'Send {"items":[{"key":"...","value":...}, ...]}.');
 	END IF;
 
 	SELECT format('items[%s]: %s', ord - 1, kv_private.item_fault(item))
@@ -597,21 +616,15 @@ DECLARE
 	items json;
 	missing json;
 BEGIN
-	fault := CASE
-		WHEN jsonb_typeof($1) <> 'object' THEN 'not a JSON object'
-		WHEN keys IS NULL THEN 'missing field "keys"'
-		WHEN $1 - 'keys' <> '{}' THEN format('unknown field %s',
-			(SELECT to_json(min(f)) FROM jsonb_object_keys($1 - 'keys') f))
+	fault := coalesce(kv_private.body_fault($1, 'keys'), CASE
 		WHEN jsonb_typeof(keys) <> 'array'
 			OR jsonb_path_exists(keys, '$[*] ? (@.type() != "string")')
 			THEN 'field "keys" must be an array of strings'
 		WHEN keys ? '' THEN 'a key must not be empty'
-		END;
+		END);
 	IF fault IS NOT NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = fault,
-			HINT = 'Send {"keys":["...", ...]}.';
+		PERFORM kv_private.refuse(fault,
+			'Send {"keys":["...", ...]}.');
 	ELSIF jsonb_array_length(keys) > 1000 THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'program_limit_exceeded',
@@ -657,10 +670,8 @@ BEGIN
 			THEN 'field "by" must be a whole number of at most 64 bits'
 		END);
 	IF fault IS NOT NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = fault,
-			HINT = 'Send {"key":"...","by":1}, "ttl_seconds" if wanted.';
+		PERFORM kv_private.refuse(fault,
+			'Send {"key":"...","by":1}, "ttl_seconds" if wanted.');
 	END IF;
 	step := coalesce(($1 ->> 'by')::bigint, step);
 	n := kv_incr(k, step,

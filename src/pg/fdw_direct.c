@@ -195,7 +195,7 @@ change_row(ForeignScanState *node, Direct *direct, TupleTableSlot *slot)
 					  direct->operation))
 		slot = NULL;
 	else if (direct->operation == CMD_DELETE)
-		kvlsm_modify_delete(m, key.slice);
+		kvlsm_write_delete_of(m->owner, key.slice);
 	else
 		kvlsm_replace_row(m, node->resultRelInfo, node->ss.ps.state, key.slice,
 						  expires, slot);

@@ -47,8 +47,8 @@ encode(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate, NewRow *row,
 static void
 put(KvlsmModify *m, const NewRow *row)
 {
-	kvlsm_modify_put(m, row->key.slice, row->value.slice,
-					 kvlsm_row_expires(m, 0));
+	kvlsm_write_put_of(m->owner, row->key.slice, row->value.slice,
+					   kvlsm_row_expires(m, 0));
 }
 
 /* ---- ON CONFLICT DO UPDATE */
@@ -69,8 +69,7 @@ kvlsm_check_on_conflict(const KvlsmModify *m, Relation rel)
 						"table \"%s\" with its row triggers",
 						RelationGetRelationName(rel)),
 				 errdetail("Row triggers AFTER INSERT, BEFORE UPDATE and "
-						   "AFTER "
-						   "UPDATE would not fire as on a table."),
+						   "AFTER UPDATE would not fire as on a table."),
 				 errhint("Use INSERT ... ON CONFLICT DO NOTHING and "
 						 "UPDATE.")));
 }

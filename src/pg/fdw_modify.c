@@ -281,29 +281,6 @@ kvlsm_is_done(const KvlsmModify *m, KvSlice key, Snapshot snapshot,
 }
 
 void
-kvlsm_modify_put(const KvlsmModify *m, KvSlice key, KvSlice value,
-				 int64 expires_us)
-{
-	KvEntry entry = {0};
-
-	entry.key = key;
-	entry.value = value;
-	entry.kind = expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
-	entry.expires_us = expires_us;
-	kvlsm_buffer_write_of(m->owner, &entry);
-}
-
-void
-kvlsm_modify_delete(const KvlsmModify *m, KvSlice key)
-{
-	KvEntry entry = {0};
-
-	entry.key = key;
-	entry.kind = KV_KIND_DELETE;
-	kvlsm_buffer_write_of(m->owner, &entry);
-}
-
-void
 kvlsm_set_xmax(TupleTableSlot *slot, TransactionId xmax)
 {
 	HeapTupleHeader header;
@@ -332,10 +309,10 @@ kvlsm_replace_row(KvlsmModify *m, ResultRelInfo *rinfo, EState *estate,
 		kvlsm_lock_key_to_modify(key.slice);
 		if (kvlsm_lookup_latest(key.slice, NULL, &found))
 			kvlsm_error_duplicate(m, rel, slot);
-		kvlsm_modify_delete(m, old_key);
+		kvlsm_write_delete_of(m->owner, old_key);
 	}
-	kvlsm_modify_put(m, key.slice, value.slice,
-					 kvlsm_row_expires(m, old_expires));
+	kvlsm_write_put_of(m->owner, key.slice, value.slice,
+					   kvlsm_row_expires(m, old_expires));
 }
 
 /* ---- UPDATE and DELETE */
@@ -403,7 +380,7 @@ exec_delete(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		/* the old row, for RETURNING */
 		if (rinfo->ri_projectReturning != NULL)
 			kvlsm_row_fill(m->layout, NULL, key.slice, found.value, slot);
-		kvlsm_modify_delete(m, key.slice);
+		kvlsm_write_delete_of(m->owner, key.slice);
 	}
 	MemoryContextSwitchTo(old);
 	return is_there ? slot : NULL;

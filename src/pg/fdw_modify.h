@@ -47,10 +47,6 @@ pg_noreturn void kvlsm_error_duplicate(const KvlsmModify *m, Relation rel,
  */
 bool kvlsm_is_done(const KvlsmModify *m, KvSlice key, Snapshot snapshot,
 				   CmdType operation);
-/* Writes of the statement; expires_us 0: never. */
-void kvlsm_modify_put(const KvlsmModify *m, KvSlice key, KvSlice value,
-					  int64 expires_us);
-void kvlsm_modify_delete(const KvlsmModify *m, KvSlice key);
 /*
  * The xmax that RETURNING sees of a written row, if the slot can have one: 0
  * if the row is new, which is how statements tell what ON CONFLICT did.

@@ -234,18 +234,6 @@ invert_from(KvlsmBytes *out, size_t start)
 }
 
 void
-kvlsm_key_append_prefix(KvlsmBytes *out, const KvlsmKeyColumn *column,
-						const char *data, size_t len)
-{
-	size_t start = out->slice.len;
-
-	Assert(fixed_size(column->type) == 0);
-	append_escaped(out, data, len);
-	if (column->descending)
-		invert_from(out, start);
-}
-
-void
 kvlsm_key_append(KvlsmBytes *out, const KvlsmKeyColumn *column, Datum value)
 {
 	static const char end[2] = {0, STRING_END};

@@ -49,12 +49,6 @@ bool kvlsm_key_type_of(Oid type, Oid collation, KvlsmKeyType *key_type);
 void kvlsm_key_append(KvlsmBytes *out, const KvlsmKeyColumn *column,
 					  Datum value);
 /*
- * What all keys have in common whose column of type TEXT or BYTEA starts with
- * these len bytes.
- */
-void kvlsm_key_append_prefix(KvlsmBytes *out, const KvlsmKeyColumn *column,
-							 const char *data, size_t len);
-/*
  * Takes the column off the front of *rest; *value is palloced in the current
  * context.  false: the bytes are damaged, *rest and *value mean nothing.
  */

@@ -304,18 +304,20 @@ void kvlsm_xact_init(void); /* in _PG_init */
  */
 void kvlsm_buffer_write(const KvEntry *entry);
 /*
- * By the statement of another command id than the current one: its triggers
- * and functions have run commands meanwhile.  It is seen as any write now is.
- */
-void kvlsm_buffer_write_of(CommandId owner, const KvEntry *entry);
-/*
  * Has this transaction written the key since the command of the snapshot
- * began?  If so, by which command last (kvlsm_buffer_write_of).
+ * began?  If so, by which command last (kvlsm_write_put_of).
  */
 bool kvlsm_written_since(KvSlice key, Snapshot snapshot, CommandId *owner);
 /* The two kinds of it; expires_us 0: never.  key and value are copied. */
 void kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us);
 void kvlsm_write_delete(KvSlice key);
+/*
+ * By the statement of another command id than the current one: its triggers
+ * and functions have run commands meanwhile.  It is seen as any write now is.
+ */
+void kvlsm_write_put_of(CommandId owner, KvSlice key, KvSlice value,
+						int64 expires_us);
+void kvlsm_write_delete_of(CommandId owner, KvSlice key);
 /*
  * All keys in [lower, upper), which are of one store: the caller has it locked
  * against other writers.

@@ -122,8 +122,9 @@ begin_write(CommandId owner, KvError *err)
 	return stamp;
 }
 
-void
-kvlsm_buffer_write_of(CommandId owner, const KvEntry *entry)
+/* owner: InvalidCommandId is the current command. */
+static void
+buffer_write_of(CommandId owner, const KvEntry *entry)
 {
 	KvError err;
 	uint32 stamp = begin_write(owner, &err);
@@ -137,7 +138,7 @@ kvlsm_buffer_write_of(CommandId owner, const KvEntry *entry)
 void
 kvlsm_buffer_write(const KvEntry *entry)
 {
-	kvlsm_buffer_write_of(InvalidCommandId, entry);
+	buffer_write_of(InvalidCommandId, entry);
 }
 
 void
@@ -151,7 +152,8 @@ kvlsm_write_delete_range(KvSlice lower, KvSlice upper)
 }
 
 void
-kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us)
+kvlsm_write_put_of(CommandId owner, KvSlice key, KvSlice value,
+				   int64 expires_us)
 {
 	KvEntry entry = {0};
 
@@ -159,17 +161,29 @@ kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us)
 	entry.value = value;
 	entry.kind = expires_us != 0 ? KV_KIND_PUT_EXPIRING : KV_KIND_PUT;
 	entry.expires_us = expires_us;
-	kvlsm_buffer_write(&entry);
+	buffer_write_of(owner, &entry);
 }
 
 void
-kvlsm_write_delete(KvSlice key)
+kvlsm_write_put(KvSlice key, KvSlice value, int64 expires_us)
+{
+	kvlsm_write_put_of(InvalidCommandId, key, value, expires_us);
+}
+
+void
+kvlsm_write_delete_of(CommandId owner, KvSlice key)
 {
 	KvEntry entry = {0};
 
 	entry.key = key;
 	entry.kind = KV_KIND_DELETE;
-	kvlsm_buffer_write(&entry);
+	buffer_write_of(owner, &entry);
+}
+
+void
+kvlsm_write_delete(KvSlice key)
+{
+	kvlsm_write_delete_of(InvalidCommandId, key);
 }
 
 KvWriteSet *

@@ -63,22 +63,13 @@ at_most() {
 	echo $(($1 < N ? $1 : N))
 }
 
-# Percent of one processor that ran during the last second.
-busy() {
-	local a b
-	a=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	sleep 1
-	b=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
-}
-
 # Waits so many seconds for the machine to be idle; false: it is not.
 quiet() {
 	local limit=$1 try=0
 	[ "$FORCE" = 0 ] || limit=1
-	BUSY=$(busy)
+	BUSY=$(kv_busy)
 	while [ "$BUSY" -gt 5 ] && [ $((try += 1)) -lt "$limit" ]; do
-		BUSY=$(busy)
+		BUSY=$(kv_busy)
 	done
 	[ "$BUSY" -gt 5 ] || return 0
 	echo "warning: another load uses $BUSY% of a processor" >&2

@@ -41,22 +41,13 @@ finish() {
 	}
 }
 
-# Percent of one processor that ran during the last second.
-busy() {
-	local a b
-	a=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	sleep 1
-	b=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
-}
-
 quiet() {
 	local try=0
-	BUSY=$(busy)
+	BUSY=$(kv_busy)
 	while [ "$BUSY" -gt 5 ] && [ "$FORCE" = 0 ]; do
 		[ $((try += 1)) -lt 60 ] ||
 			kv_die "another load uses $BUSY% of a processor"
-		BUSY=$(busy)
+		BUSY=$(kv_busy)
 	done
 }
 

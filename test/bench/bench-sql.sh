@@ -70,25 +70,16 @@ finish() {
 
 # ---- The machine ------------------------------------------------------------
 
-# Percent of one processor that ran during the last second, ours included.
-busy() {
-	local a b
-	a=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	sleep 1
-	b=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
-	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
-}
-
 # Another load makes every sync of PostgreSQL's several times slower, and not
 # those of kvlsm's: so a synced block does not start beside one.  What the
 # server has left to do is waited for.
 quiet() {
 	local strict=$1 try=0 limit=60
 	[ "$FORCE" = 0 ] || limit=1
-	BUSY=$(busy)
+	BUSY=$(kv_busy)
 	[ "$BUSY" -le 5 ] || kv_say "  waiting for a quiet machine ..."
 	while [ "$BUSY" -gt 5 ] && [ $((try += 1)) -lt "$limit" ]; do
-		BUSY=$(busy)
+		BUSY=$(kv_busy)
 	done
 	[ "$BUSY" -gt 5 ] || return 0
 	if [ "$strict" = strict ] && [ "$FORCE" = 0 ]; then
@@ -280,7 +271,7 @@ main() {
 	local start=$SECONDS
 	kv_need python3
 	ASKED=$(asked)
-	BUSY=$(busy)
+	BUSY=$(kv_busy)
 	TMP=$(mktemp -d "${BENCH_TMP:-/tmp}/kvbench.XXXXXX") || exit 1
 	trap finish EXIT
 	trap 'exit 1' INT TERM

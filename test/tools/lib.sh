@@ -16,6 +16,7 @@
 #   kv_cluster_socket DIR      the socket directory of a running cluster
 #   kv_psql DIR ARG...         psql on that cluster
 #   kv_wait_until SEC CMD...   repeat CMD until it succeeds
+#   kv_busy                    load of the machine, in percent of one processor
 #   kv_postgrest_bin           path of the PostgREST binary
 #   kv_node_bin                path of the ORM tests' Node
 #   kv_die / kv_say / kv_need  messages
@@ -253,6 +254,15 @@ kv_wait_until() {
 		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.1
 	done
+}
+
+# Percent of one processor that ran during the last second, ours included.
+kv_busy() {
+	local a b
+	a=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
+	sleep 1
+	b=$(awk '/^cpu /{print $2+$3+$4+$7+$8+$9}' /proc/stat)
+	echo $(((b - a) * 100 / $(getconf CLK_TCK)))
 }
 
 kv_postgrest_bin() {
