@@ -117,6 +117,20 @@ def case_slow_clients_are_sent_away():
     status(read("slow"), 404, "KV404")
 
 
+def is_away(answer):
+    """Whether it is what docs/http.md allows while the database is away.
+
+    PostgREST answers 400 with an empty code to a request whose connection
+    broke before the server could say anything (PostgREST issue 4681).
+    """
+    if sorted(answer.json()) != FIELDS:
+        return False
+    if answer.status == 400:
+        return answer.json() == dict(code="", message="", details=None,
+                                     hint=None)
+    return answer.status in (500, 503, 504)
+
+
 class Load:
     """Clients that put until they are told to stop."""
 
@@ -139,9 +153,7 @@ class Load:
                 answer = put("load:%d:%d" % (i, n), n)
                 if answer.status == 200:
                     self.acknowledged["load:%d:%d" % (i, n)] = n
-                elif answer.status not in (500, 503, 504):
-                    self.wrong.append(str(answer))
-                elif sorted(answer.json()) != FIELDS:
+                elif not is_away(answer):
                     self.wrong.append(str(answer))
             except (OSError, http.client.HTTPException) as e:
                 self.wrong.append(repr(e))
@@ -160,9 +172,8 @@ def case_server_killed_under_load_and_back():
     run("kill", DIR)
     begin = time.time()
     answer = request("GET", "/kv/read/off", timeout=15)
-    check(answer.status in (500, 503), str(answer))
+    check(is_away(answer), str(answer))
     check(time.time() - begin < 5, "it hung")
-    same(sorted(answer.json()), FIELDS, "fields")
     run("restart", DIR)
     wait_for(200, lambda: put("back", 1))
     time.sleep(0.5)
