@@ -35,7 +35,7 @@ memtable_bytes(const KvEnv *env, size_t allowed)
 	size_t bytes = allowed;
 
 	if (env->ops->open_temp != NULL)
-		bytes -= allowed / 8 + allowed / 16;
+		bytes -= allowed / 8 + allowed / KV_SET_FILTER_PART;
 	if (bytes < FIRST_BYTES)
 		bytes = FIRST_BYTES;
 	return bytes < LAST_BYTES ? bytes : LAST_BYTES;

@@ -74,12 +74,15 @@ struct KvWriteSet
 	KvRangeList ranges; /* xid is the stamp plus one */
 	KvBuffer found;		/* the value of the last get, if it is in a file */
 	uint64_t *filter;	/* bits of keys' hashes; NULL: every key may be here */
-	uint64_t filter_mask;
+	uint64_t filter_mask; /* of its words */
 };
 
-/* write_set_filter.c */
+/* write_set_filter.c: the part of the set's memory that it may take. */
+#define KV_SET_FILTER_PART 8
 /* After each write of a key. */
 void kv_set_filter_add(KvWriteSet *ws, KvSlice key);
+/* Before the first run is there: keys of runs cannot be added again. */
+void kv_set_filter_grow_to_end(KvWriteSet *ws);
 /* false: no live or dead write of the key is in the set. */
 bool kv_set_may_have(const KvWriteSet *ws, KvSlice key);
 

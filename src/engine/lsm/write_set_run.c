@@ -325,6 +325,7 @@ kv_set_spill(KvWriteSet *ws, KvError *err)
 	if (run != NULL)
 	{
 		run->bytes = kv_mem_used(ws->mem);
+		kv_set_filter_grow_to_end(ws);
 		ws->run[ws->runs++] = run;
 	}
 	kv_mem_init(ws->mem, ws->bytes, ++ws->generation);
