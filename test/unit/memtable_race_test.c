@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine/base/coding.h"
+#include "engine/base/file_header.h"
 #include "engine/mem/memtable.h"
 
 #define RACE_BYTES (512u << 10)
@@ -109,6 +110,7 @@ race_get(Race *race, KvRand *r)
 		i = n - 1 - i % (n < 8 ? n : 8);
 	key = race_key(published >> 32, i, v.key);
 	v.want = i + 1;
+	KV_CHECK(!kv_mem_lacks(race->mem, published >> 32, kv_key_hash(key)));
 	status = kv_mem_get(race->mem, published >> 32, key, race_visit, &v);
 	atomic_fetch_add_explicit(&race->gets, 1, memory_order_relaxed);
 	if (status == KV_RETRY)
@@ -290,6 +292,7 @@ KV_TEST(readers_beside_the_writer)
 
 	KV_REQUIRE(race.mem != NULL);
 	kv_mem_init(race.mem, RACE_BYTES, 1);
+	kv_mem_init_filter(race.mem);
 	for (i = 0; i < 3; i++)
 	{
 		reader[i].race = &race;
@@ -303,6 +306,7 @@ KV_TEST(readers_beside_the_writer)
 		KV_CHECK_STATUS(kv_mem_check(race.mem, NULL), KV_OK);
 		generation++;
 		kv_mem_init(race.mem, RACE_BYTES, generation);
+		kv_mem_init_filter(race.mem);
 		atomic_store_explicit(&race.published, generation << 32,
 							  memory_order_release);
 	}

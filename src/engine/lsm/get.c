@@ -98,7 +98,8 @@ kv_get_from_mem(KvGet *g, const KvVersionMem *mem)
 	if (st != KV_OK)
 		return st;
 	g->source = KV_FROM_MEM;
-	st = kv_mem_get(m, mem->generation, g->key, visit, g);
+	if (!kv_mem_lacks(m, mem->generation, g->hash))
+		st = kv_mem_get(m, mem->generation, g->key, visit, g);
 	if (st == KV_OK)
 		kv_get_stop_below(g);
 	return st == KV_OK ? g->status : st;

@@ -41,6 +41,7 @@ kv_replay_rotate(KvDb *db, uint64_t start_csn, KvError *err)
 		slot = old;
 	m = &s->mem[slot];
 	kv_mem_init(kv_mem_at(db, slot), s->config.memtable_bytes, generation);
+	kv_mem_init_filter(kv_mem_at(db, slot));
 	atomic_store_explicit(&m->generation, generation, memory_order_relaxed);
 	atomic_store_explicit(&m->start_csn, start_csn, memory_order_relaxed);
 	atomic_store_explicit(&m->max_csn, start_csn, memory_order_relaxed);

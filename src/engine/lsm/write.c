@@ -200,6 +200,7 @@ rotation_finish(KvDb *db, uint32_t slot, uint64_t wal_no, uint64_t start_csn,
 	KV_ASSERT(slot != s->under_log_lock.active);
 	KV_ASSERT(start_csn < s->under_log_lock.next_csn);
 	kv_mem_init(kv_mem_at(db, slot), s->config.memtable_bytes, generation);
+	kv_mem_init_filter(kv_mem_at(db, slot));
 	atomic_store_explicit(&m->generation, generation, memory_order_relaxed);
 	atomic_store_explicit(&m->wal_no, wal_no, memory_order_relaxed);
 	atomic_store_explicit(&m->start_csn, start_csn, memory_order_relaxed);

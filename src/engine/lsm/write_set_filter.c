@@ -3,10 +3,8 @@
  * write_set_filter.c - is a key among a large transaction's writes?
  *
  * A load asks for every key whether it was written already, and the answer is
- * nearly always no.  Three bits of one 64-bit word a key say so without a way
- * through the memtable and the runs, whose filters have to be read from files
- * (a Bloom filter in blocks of one word: Putze, Sanders, Singler, "Cache-,
- * Hash- and Space-Efficient Bloom Filters", 2007).
+ * nearly always no.  Three bits a key (word_filter.h) say so without a way
+ * through the memtable and the runs, whose filters have to be read from files.
  *
  * The filter grows with the memtable, to an eighth of the set's memory, and
  * no more once there are runs.  With 64 MB that is 1.5 % of wrong guesses at
@@ -16,6 +14,7 @@
  * runs the transaction calls this through the set, nobody else.
  */
 #include "engine/base/file_header.h"
+#include "engine/base/word_filter.h"
 #include "engine/lsm/write_set_internal.h"
 
 /* A set with fewer writes does without. */
@@ -32,19 +31,12 @@ word_of(const KvWriteSet *ws, uint64_t hash)
 	return &ws->filter[hash & ws->filter_mask];
 }
 
-static uint64_t
-bits_of(uint64_t hash)
-{
-	return UINT64_C(1) << (hash >> 58) | UINT64_C(1) << (hash >> 52 & 63) |
-		   UINT64_C(1) << (hash >> 46 & 63);
-}
-
 static void
 set_bits(KvWriteSet *ws, KvSlice key)
 {
 	uint64_t hash = kv_key_hash(key);
 
-	*word_of(ws, hash) |= bits_of(hash);
+	*word_of(ws, hash) |= kv_word_bits(hash);
 }
 
 /* A power of two. */
@@ -135,5 +127,5 @@ kv_set_may_have(const KvWriteSet *ws, KvSlice key)
 	if (ws->filter == NULL)
 		return true;
 	hash = kv_key_hash(key);
-	return (*word_of(ws, hash) & bits_of(hash)) == bits_of(hash);
+	return (*word_of(ws, hash) & kv_word_bits(hash)) == kv_word_bits(hash);
 }

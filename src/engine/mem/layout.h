@@ -3,7 +3,7 @@
  * layout.h - what stands where in a memtable's buffer; for src/engine/mem
  * only.
  *
- *   KvMem | entries, batches and chunks of nodes, in the order of allocation
+ *   KvMem | filter | entries, batches and chunks of nodes, in the order of allocation
  *
  * Everything is named by its offset from the buffer's start (uint32_t, 0:
  * none).  Entries and batches never change once a node points to them,
@@ -155,6 +155,9 @@ struct KvMem
 	_Atomic uint32_t first_batch;
 	/* The newest range delete, 0: none. */
 	_Atomic uint32_t range_deletes;
+	/* Words of 64 bits (mem_filter.c), set by kv_mem_init_filter; 0: none. */
+	_Atomic uint32_t filter;
+	_Atomic uint32_t filter_mask; /* of their number */
 };
 
 #define KV_MEM_HEAD_BYTES 256
@@ -345,6 +348,9 @@ void kv_mem_copy_out(const KvMem *mem, uint32_t off, void *to, size_t len);
 bool kv_entry_check(const KvEntryView *view, const void *bytes, size_t len,
 					uint64_t csn, uint64_t xid);
 bool kv_batch_read(const KvMem *mem, uint32_t batch, KvMemBatch *info);
+
+/* mem_filter.c: for kv_mem_add, of a memtable that has a filter */
+void kv_mem_filter_add(KvMem *mem, uint64_t hash);
 
 /* mem_range.c: for kv_mem_add and kv_mem_check */
 KvStatus kv_mem_add_range_delete(KvMem *mem, uint32_t batch,

@@ -8,6 +8,7 @@
  */
 #include "engine/mem/memtable.h"
 
+#include "engine/base/file_header.h"
 #include "engine/mem/arena.h"
 #include "engine/mem/ordered.h"
 
@@ -24,6 +25,7 @@ kv_mem_init(void *buf, size_t bytes, uint64_t generation)
 	kv_release64(&mem->generation, generation);
 	kv_release32(&mem->first_batch, 0);
 	kv_release32(&mem->range_deletes, 0);
+	kv_release32(&mem->filter, 0);
 	kv_relaxed_set32(&mem->under_log_lock.last_batch, 0);
 	kv_relaxed_set64(&mem->under_log_lock.entries, 0);
 	kv_relaxed_set32(&mem->under_log_lock.n_range_deletes, 0);
@@ -167,6 +169,8 @@ kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
 	KvPlan plan;
 	KvStatus status;
 	uint64_t csn = kv_batch_csn(mem, batch);
+	bool filtered = kv_relaxed32(&mem->filter) != 0;
+	uint64_t hash = 0;
 	size_t bytes;
 	uint32_t ref;
 
@@ -176,6 +180,11 @@ kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
 	KV_ASSERT(entry->kind >= KV_KIND_PUT && entry->kind <= KV_KIND_PUT_EXPIRING);
 	if (entry->key.len > KV_MAX_KEY || entry->value.len > KV_MAX_VALUE)
 		return KV_TOO_LARGE;
+	if (filtered)
+	{
+		hash = kv_key_hash(entry->key);
+		kv_mem_prefetch(mem, hash);
+	}
 	status = kv_ordered_plan(mem, entry->key, csn, &plan);
 	if (status != KV_OK)
 		return status;
@@ -184,6 +193,8 @@ kv_mem_add(KvMem *mem, uint32_t batch, const KvEntry *entry)
 		return KV_FULL;
 	ref = kv_arena_alloc(mem, bytes, 4);
 	kv_entry_write(mem, ref, batch, entry);
+	if (filtered)
+		kv_mem_filter_add(mem, hash);
 	kv_ordered_add(mem, &plan, entry->key, ref);
 	kv_relaxed_set64(&mem->under_log_lock.entries,
 					 kv_relaxed64(&mem->under_log_lock.entries) + 1);

@@ -31,6 +31,20 @@ void kv_mem_init(void *buf, size_t bytes, uint64_t generation);
 uint64_t kv_mem_generation(const KvMem *mem);
 
 /*
+ * Gives an empty memtable, before anybody else knows its generation, a filter
+ * of a 64th of its bytes: worth it for a memtable that is asked for keys that
+ * it does not have.
+ *
+ * kv_mem_lacks: true only if this generation has no entry of the key with
+ * that kv_key_hash that a kv_mem_get now would show; false says nothing.  A
+ * range delete is no entry of its lower bound.  One cache miss, which
+ * kv_mem_prefetch starts.  Any process, without a lock.
+ */
+void kv_mem_init_filter(KvMem *mem);
+void kv_mem_prefetch(const KvMem *mem, uint64_t hash);
+bool kv_mem_lacks(const KvMem *mem, uint64_t generation, uint64_t hash);
+
+/*
  * Room.  kv_mem_bound is an upper limit of what a batch of n entries whose
  * keys and values are payload bytes together can take; after
  * kv_mem_free(mem) >= kv_mem_bound(n, payload), the batch's calls of

@@ -7,6 +7,7 @@
  * version first; a child may have been split since its parent was copied,
  * which only narrows it, so the separators in the copy still hold.
  */
+#include "engine/base/file_header.h"
 #include "engine/mem/ordered.h"
 
 /* Copies of a node that changed meanwhile, before the caller may look. */
@@ -133,6 +134,8 @@ check_entry(const Walk *w, uint64_t slot, size_t skip)
 	if (!kv_entry_check(&view, (char *) kv_mem_ptr(w->mem, ref) + 4, bytes - 4,
 						batch.csn, batch.xid))
 		return damaged(w, ref, "an entry does not match its check");
+	if (kv_mem_lacks(w->mem, w->generation, kv_key_hash(target.key)))
+		return damaged(w, ref, "an entry is not in the filter");
 	return KV_OK;
 }
 
