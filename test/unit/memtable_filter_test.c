@@ -96,14 +96,19 @@ KV_TEST(says_nothing_of_what_it_does_not_know)
 {
 	KvMem *mem = new_mem(64u << 10, 3);
 	char buf[8];
-	KvSlice key = key_of(7, buf);
+	KvSlice key = key_of(UINT32_MAX - 7, buf);
 
+	KV_CHECK(!lacks(mem, 3, key)); /* too small to be asked */
+	(void) fill(mem, 10);
 	KV_CHECK(lacks(mem, 3, key));
 	KV_CHECK(!lacks(mem, 2, key));
 	kv_mem_init(mem, 64u << 10, 4);
+	(void) fill(mem, 10);
 	KV_CHECK(!lacks(mem, 4, key));
+	kv_mem_init(mem, 64u << 10, 5);
 	kv_mem_init_filter(mem);
-	KV_CHECK(lacks(mem, 4, key));
+	(void) fill(mem, 10);
+	KV_CHECK(lacks(mem, 5, key));
 	KV_CHECK(!lacks(mem, 3, key));
 	free(mem);
 }
@@ -113,7 +118,7 @@ KV_TEST(a_bit_that_is_lost_is_found)
 {
 	KvMem *mem = new_mem(64u << 10, 1);
 	unsigned char *bytes = (unsigned char *) mem;
-	size_t at = kv_mem_used(mem), first = at - 1024, found = 0, set = 0, i;
+	size_t first = kv_mem_used(mem), at = first + 1024, found = 0, set = 0, i;
 
 	(void) fill(mem, 10);
 	for (i = first; i < at; i++)

@@ -351,6 +351,14 @@ bool kv_batch_read(const KvMem *mem, uint32_t batch, KvMemBatch *info);
 
 /* mem_filter.c: for kv_mem_add, of a memtable that has a filter */
 void kv_mem_filter_add(KvMem *mem, uint64_t hash);
+/* What it takes of the buffer, 0 without one; for the writer. */
+static inline size_t
+kv_mem_filter_bytes(const KvMem *mem)
+{
+	return kv_relaxed32(&mem->filter) == 0
+			   ? 0
+			   : ((size_t) kv_relaxed32(&mem->filter_mask) + 1) * 8;
+}
 
 /* mem_range.c: for kv_mem_add and kv_mem_check */
 KvStatus kv_mem_add_range_delete(KvMem *mem, uint32_t batch,

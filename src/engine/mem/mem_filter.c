@@ -30,6 +30,22 @@ word_of(const KvMem *mem, uint32_t off, uint64_t hash)
 	return (_Atomic uint64_t *) kv_mem_ptr(mem, off) + (hash & mask);
 }
 
+/*
+ * Where the filter is, if it is worth a cache miss; 0: not.  A tree of one
+ * node, which readers have in their caches, is as fast.
+ */
+static uint32_t
+filter_to_ask(const KvMem *mem)
+{
+	uint32_t root = kv_acquire32(&mem->root);
+	const KvNode *node = kv_mem_ptr(mem, root);
+
+	if (!kv_mem_holds(mem, root, KV_NODE_BYTES, KV_NODE_ALIGN) ||
+		kv_shape_level(kv_acquire32(&node->shape)) == 0)
+		return 0;
+	return kv_acquire32(&mem->filter);
+}
+
 void
 kv_mem_init_filter(KvMem *mem)
 {
@@ -64,7 +80,7 @@ kv_mem_filter_add(KvMem *mem, uint64_t hash)
 void
 kv_mem_prefetch(const KvMem *mem, uint64_t hash)
 {
-	uint32_t off = kv_acquire32(&mem->filter);
+	uint32_t off = filter_to_ask(mem);
 
 	if (off != 0)
 		__builtin_prefetch(word_of(mem, off, hash));
@@ -73,7 +89,7 @@ kv_mem_prefetch(const KvMem *mem, uint64_t hash)
 bool
 kv_mem_lacks(const KvMem *mem, uint64_t generation, uint64_t hash)
 {
-	uint32_t off = kv_acquire32(&mem->filter);
+	uint32_t off = filter_to_ask(mem);
 
 	if (off == 0 || (kv_acquire64(word_of(mem, off, hash)) &
 					 kv_word_bits(hash)) == kv_word_bits(hash))

@@ -71,7 +71,8 @@ kv_mem_free(const KvMem *mem)
 size_t
 kv_mem_used(const KvMem *mem)
 {
-	return (size_t) kv_relaxed64(&mem->under_log_lock.used);
+	return (size_t) kv_relaxed64(&mem->under_log_lock.used) -
+		   kv_mem_filter_bytes(mem);
 }
 
 uint64_t
