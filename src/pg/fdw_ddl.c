@@ -53,6 +53,7 @@ typedef struct Statement
 } Statement;
 
 static Statement *statement = NULL;
+static bool copy_has_where = false;
 static object_access_hook_type prev_access_hook = NULL;
 static ProcessUtility_hook_type prev_utility_hook = NULL;
 
@@ -396,6 +397,32 @@ call_next(PlannedStmt *pstmt, const char *query, bool read_only,
 								dest, qc);
 }
 
+/* Known while the statement runs, which another COPY may be a part of. */
+static void
+call_copy(PlannedStmt *pstmt, const char *query, bool read_only,
+		  ProcessUtilityContext context, ParamListInfo params,
+		  QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool outer = copy_has_where;
+
+	PG_TRY();
+	{
+		copy_has_where = ((CopyStmt *) pstmt->utilityStmt)->whereClause != NULL;
+		call_next(pstmt, query, read_only, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		copy_has_where = outer;
+	}
+	PG_END_TRY();
+}
+
+bool
+kvlsm_copy_has_where(void)
+{
+	return copy_has_where;
+}
+
 static void
 utility_hook(PlannedStmt *pstmt, const char *query, bool read_only,
 			 ProcessUtilityContext context, ParamListInfo params,
@@ -403,6 +430,11 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only,
 {
 	Statement mine = {statement, CurrentMemoryContext, NIL, false};
 
+	if (IsA(pstmt->utilityStmt, CopyStmt))
+	{
+		call_copy(pstmt, query, read_only, context, params, env, dest, qc);
+		return;
+	}
 	if (!may_alter(pstmt->utilityStmt))
 	{
 		call_next(pstmt, query, read_only, context, params, env, dest, qc);

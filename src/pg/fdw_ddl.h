@@ -20,6 +20,9 @@ bool kvlsm_store_has_rows(Oid relid);
 void kvlsm_set_option(Oid relid, const char *column, const char *name,
 					  const char *value, bool is_there);
 
+/* Does the COPY that runs now choose rows by a WHERE? */
+bool kvlsm_copy_has_where(void);
+
 /* ---- fdw_import.c */
 List *kvlsm_import_schema(ImportForeignSchemaStmt *stmt, Oid server_oid);
 /* The tables are made: they are given their stores. */

@@ -17,12 +17,16 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
+#include "fdw_ddl.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "write_set.h"
+
+/* Rows of COPY with so many bytes wait no longer, however few they are. */
+#define WAITING_BYTES ((size_t) 1 << 20)
 
 /* A row on its way. */
 typedef struct KvlsmNewRow
@@ -179,14 +183,17 @@ exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 {
 	KvlsmModify *m = rinfo->ri_FdwState;
 	MemoryContext old;
-	NewRow row;
+	NewRow row, *next;
 
 	if (m->waiting != NULL)
 	{
 		old = MemoryContextSwitchTo(m->row_context);
-		encode(m, rinfo, estate, &m->waiting[m->n_waiting++], slot);
+		next = &m->waiting[m->n_waiting++];
+		encode(m, rinfo, estate, next, slot);
 		MemoryContextSwitchTo(old);
-		if (m->n_waiting == m->layout->options.batch_size)
+		m->waiting_bytes += next->key.slice.len + next->value.slice.len;
+		if (m->n_waiting == m->layout->options.batch_size ||
+			m->waiting_bytes >= WAITING_BYTES)
 			kvlsm_insert_waiting(m, rinfo);
 		return slot;
 	}
@@ -341,6 +348,23 @@ exec_batch(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slots,
 	return kept;
 }
 
+/* Does COPY into the table run what may look at its rows? */
+static bool
+copy_may_look(const ResultRelInfo *rinfo)
+{
+	const TupleConstr *constr = RelationGetDescr(rinfo->ri_RelationDesc)->constr;
+	int n = constr == NULL ? 0 : constr->num_defval;
+	int i;
+
+	/* triggers may look at it, also before COPY says that it ends */
+	if (rinfo->ri_TrigDesc != NULL)
+		return true;
+	for (i = 0; i < n; i++)
+		if (calls_such(stringToNode(constr->defval[i].adbin), NULL))
+			return true;
+	return false;
+}
+
 /*
  * PostgreSQL 15 gives a foreign table the rows of COPY one by one.  A row that
  * is ignored would be counted, so that on_duplicate 'ignore' has it so.
@@ -351,11 +375,9 @@ kvlsm_let_rows_wait(KvlsmModify *m, const ResultRelInfo *rinfo)
 	const ResultRelInfo *root = rinfo->ri_RootResultRelInfo;
 	int n = m->layout->options.batch_size;
 
-	/* triggers may look at the table, also before COPY says that it ends */
-	if (m->mtstate->ps.plan != NULL || n == 1 ||
+	if (m->mtstate->ps.plan != NULL || n == 1 || kvlsm_copy_has_where() ||
 		m->layout->options.on_duplicate == KVLSM_DUPLICATE_IGNORE ||
-		rinfo->ri_TrigDesc != NULL ||
-		(root != NULL && root->ri_TrigDesc != NULL))
+		copy_may_look(rinfo) || (root != NULL && copy_may_look(root)))
 		return;
 	m->waiting = MemoryContextAllocHuge(CurrentMemoryContext,
 										(Size) n * sizeof(NewRow));
@@ -371,6 +393,7 @@ kvlsm_insert_waiting(KvlsmModify *m, ResultRelInfo *rinfo)
 	for (i = 0; i < n; i++)
 		m->waiting[i].slot = NULL;
 	m->n_waiting = 0;
+	m->waiting_bytes = 0;
 	(void) insert_rows(m, rinfo->ri_RelationDesc, m->waiting, n,
 					   palloc(n * sizeof(TupleTableSlot *)));
 	MemoryContextSwitchTo(old);

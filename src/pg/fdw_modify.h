@@ -24,6 +24,7 @@ typedef struct KvlsmModify
 	/* of COPY: rows that wait until a batch of them is written together */
 	struct KvlsmNewRow *waiting; /* NULL: rows do not wait */
 	int n_waiting;
+	size_t waiting_bytes;
 } KvlsmModify;
 
 /* ---- fdw_modify.c */

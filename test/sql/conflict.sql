@@ -239,6 +239,39 @@ COPY b FROM stdin;
 9005	x
 9006	x
 \.
+-- what COPY itself calls sees the rows before its own, as on a table
+CREATE FUNCTION so_far(of regclass) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE 'SELECT count(*) FROM ' || of INTO n;
+	RETURN n;
+END $$;
+CREATE TABLE rows_h (key text PRIMARY KEY, value text DEFAULT so_far('rows_h'));
+CREATE FOREIGN TABLE rows_k (key text NOT NULL, value text NOT NULL DEFAULT so_far('rows_k')) SERVER kvlsm;
+COPY rows_h (key) FROM stdin;
+a
+b
+c
+\.
+COPY rows_k (key) FROM stdin;
+a
+b
+c
+\.
+TABLE rows_h EXCEPT TABLE rows_k;
+ALTER FOREIGN TABLE rows_k ALTER value DROP DEFAULT;
+COPY rows_h FROM stdin WHERE so_far('rows_h')::int < 5;
+d	d
+e	e
+f	f
+\.
+COPY rows_k FROM stdin WHERE so_far('rows_k')::int < 5;
+d	d
+e	e
+f	f
+\.
+SELECT count(*), (SELECT count(*) FROM rows_h) FROM rows_k;
 CREATE TABLE root (key text COLLATE "C" NOT NULL, value text NOT NULL)
 	PARTITION BY RANGE (key);
 CREATE FOREIGN TABLE leaf PARTITION OF root FOR VALUES FROM (MINVALUE) TO ('m')

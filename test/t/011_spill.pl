@@ -173,6 +173,28 @@ kv_ready($node);
 is(left_behind(), '', 'nothing is left behind after the restart');
 is(sql($sum), $before, 'and the rows are those from before');
 
+# ---- large rows of COPY wait for no batch
+
+my $large = PostgreSQL::Test::Utils::tempdir() . '/large.copy';
+my $peak = "SELECT substring(pg_read_file('/proc/self/status')"
+  . " FROM 'VmHWM:\\s+(\\d+)')::int";
+
+sql("COPY (SELECT 'large' || i, repeat(md5(i::text), 65536)"
+	  . " FROM generate_series(1, 80) i) TO '$large'");
+sql('CREATE FOREIGN TABLE large (key text NOT NULL, value text NOT NULL)'
+	  . ' SERVER kvlsm');
+$out = sql(<<"SQL");
+BEGIN;
+INSERT INTO large SELECT 'first', repeat(md5('x'), 65536);
+$peak AS before \\gset
+COPY large FROM '$large';
+SELECT count(*), sum(length(value)) FROM large;
+SELECT ($peak) - :before < 60000;
+ROLLBACK;
+SQL
+is($out, "81|169869312\nt", '160 MB of COPY are not held at once');
+unlink $large;
+
 # ---- the size that was promised
 
 if ($ENV{KV_LONG})
