@@ -278,11 +278,15 @@ void kv_stall_foreseen(KvDb *db, bool first);
 /* The cause of the stall that a writer is in or was in last. */
 KvStall kv_stall_cause(const KvDb *db);
 /*
- * For how long a writer should wait before it begins, without any lock: 0
- * while flush and compaction keep up, and then the more the further they are
- * behind, at most KV_MAX_DELAY_US.  Counted as a delay if not 0.
+ * For how long a writer should wait before it begins, without any lock.  Each
+ * write owes nothing while flush and compaction keep up, and then the more
+ * the further they are behind, at most KV_MAX_DELAY_US.  What this process
+ * owes is due once it is KV_SHORTEST_NAP_US, and 0 until then: a writer that
+ * naps for a moment before each write would nap for the timer's resolution.
+ * Counted as a delay if not 0.
  */
-#define KV_MAX_DELAY_US 10000
+#define KV_MAX_DELAY_US	   10000
+#define KV_SHORTEST_NAP_US 5000
 uint64_t kv_write_delay_us(KvDb *db);
 
 /*

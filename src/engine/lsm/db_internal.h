@@ -236,6 +236,7 @@ struct KvDb
 	KvCache cache;
 	KvSstStats sst_stats;
 	uint64_t skipped;	   /* keys that scans and gets met dead */
+	uint64_t owed_us;	   /* delay that this process has not waited yet */
 	KvIdentity identity;   /* read from shared when tables are opened */
 	KvOpenTable *tables;   /* by file slot */
 	uint64_t tables_swept; /* version at which closed files were let go */

@@ -114,20 +114,42 @@ memtable_debt(const KvDb *db)
 	return used * 2 - 1;
 }
 
+/* The last quarter of the ring: the worker is asked to empty it at half. */
+static double
+log_debt(const KvDb *db)
+{
+	const KvRing *ring = kv_ring_at(db);
+	/* first: it never overtakes what is inserted later */
+	uint64_t written = kv_ring_written(ring);
+	uint64_t waiting = kv_ring_inserted(ring) - written;
+
+	return 4.0 * (double) waiting / (double) kv_ring_size(ring) - 3;
+}
+
 uint64_t
 kv_write_delay_us(KvDb *db)
 {
 	KvCounters *c = &db->shared->counters;
-	double debt = l0_debt(db->shared), mem = memtable_debt(db);
+	double debts[] = {memtable_debt(db), log_debt(db)};
+	double debt = l0_debt(db->shared);
 	uint64_t us;
+	int i;
 
-	if (mem > debt)
-		debt = mem;
+	for (i = 0; i < 2; i++)
+		if (debts[i] > debt)
+			debt = debts[i];
 	if (debt <= 0)
+	{
+		db->owed_us = 0;
 		return 0;
+	}
 	if (debt > 1)
 		debt = 1;
-	us = 1 + (uint64_t) (debt * debt * (KV_MAX_DELAY_US - 1));
+	db->owed_us += 1 + (uint64_t) (debt * debt * (KV_MAX_DELAY_US - 1));
+	if (db->owed_us < KV_SHORTEST_NAP_US)
+		return 0;
+	us = db->owed_us < KV_MAX_DELAY_US ? db->owed_us : KV_MAX_DELAY_US;
+	db->owed_us = 0;
 	atomic_fetch_add_explicit(&c->delays, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&c->delayed_us, us, memory_order_relaxed);
 	return us;

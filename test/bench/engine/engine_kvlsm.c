@@ -17,19 +17,17 @@
 #include "engine/kv_engine.h"
 #include "env_bench.h"
 
-#define STORE			1
-#define KEY_BYTES		(KV_STORE_PREFIX + BENCH_KEY)
-#define STEP_BYTES		(4 << 20)
-#define WORKER_NAP		0.2 /* the server's wal_writer_delay */
-#define SHORTEST_NAP_US 500
-#define MAX_READERS		16
+#define STORE		1
+#define KEY_BYTES	(KV_STORE_PREFIX + BENCH_KEY)
+#define STEP_BYTES	(4 << 20)
+#define WORKER_NAP	0.2 /* the server's wal_writer_delay */
+#define MAX_READERS 16
 
 struct Session
 {
 	KvDb *db;
 	uint32_t reader_no;
 	KvBatch batch;
-	uint64_t delay_us; /* not waited for yet */
 	KvValue value;
 	KvReadView view;
 };
@@ -287,11 +285,11 @@ engine_batch_add(Session *s, const char *key, const char *value)
 static void
 keep_pace(Session *s)
 {
-	s->delay_us += kv_write_delay_us(s->db);
-	if (s->delay_us < SHORTEST_NAP_US)
-		return;
-	bench_env_wait(env, KV_KICK_WAITERS, (double) s->delay_us / 1e6);
-	s->delay_us = 0;
+	double left = (double) kv_write_delay_us(s->db) / 1e6;
+	double end = bench_now() + left;
+
+	for (; left > 0; left = end - bench_now())
+		bench_env_wait(env, KV_KICK_WAITERS, left);
 }
 
 void
