@@ -57,6 +57,15 @@
 #define kvlsm_clog_lock() XactSLRULock
 #endif
 
+/* the last parameter of ExecutorRun, which 18 has no more */
+#if PG_VERSION_NUM >= 180000
+#define KVLSM_EXECUTE_ONCE_PARAM
+#define KVLSM_EXECUTE_ONCE_ARG
+#else
+#define KVLSM_EXECUTE_ONCE_PARAM , bool execute_once
+#define KVLSM_EXECUTE_ONCE_ARG	 , execute_once
+#endif
+
 /* the search path that a cached name resolution was made with */
 #if PG_VERSION_NUM >= 170000
 #define KvlsmSearchPath				 SearchPathMatcher

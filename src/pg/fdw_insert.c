@@ -5,7 +5,8 @@
  * The key is locked to the end of the transaction, then its newest version
  * is looked for.  If there is none the row is written.  If there is one, it
  * is 23505, unless ON CONFLICT or the table's on_duplicate says otherwise.
- * Rows of a batch are looked for together.
+ * Rows of a batch are looked for together, and wait for that as encoded
+ * entries: until the run of their INSERT, or COPY, ends.
  *
  * Backends only.
  */
@@ -15,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "fdw_ddl.h"
@@ -236,7 +238,21 @@ plan_modify(PlannerInfo *root, ModifyTable *plan, Index result_relation,
 						  calls_such((Node *) root->parse, NULL));
 }
 
-/* Rows that something has to look at one by one go one by one. */
+static void
+let_wait(KvlsmModify *m)
+{
+	m->waiting = MemoryContextAllocHuge(CurrentMemoryContext,
+										(Size) m->layout->options.batch_size *
+											sizeof(NewRow));
+}
+
+/*
+ * Rows that something has to look at one by one go one by one.  Those of the
+ * statement's own INSERT wait here until its run ends (run_hook), which spares
+ * the core's two copies of each.  Of a part of a WITH the run ends too late,
+ * and rows that may be ignored have to be counted at once: batches of the
+ * core's.
+ */
 static int
 batch_size(ResultRelInfo *rinfo)
 {
@@ -248,6 +264,13 @@ batch_size(ResultRelInfo *rinfo)
 		(triggers != NULL && (triggers->trig_insert_before_row ||
 							  triggers->trig_insert_after_row)))
 		return 1;
+	if (m->mtstate->ps.plan != NULL && m->mtstate->canSetTag &&
+		m->layout->options.on_duplicate != KVLSM_DUPLICATE_IGNORE &&
+		m->layout->options.batch_size > 1)
+	{
+		let_wait(m);
+		return 1;
+	}
 	return m->layout->options.batch_size;
 }
 
@@ -373,14 +396,13 @@ void
 kvlsm_let_rows_wait(KvlsmModify *m, const ResultRelInfo *rinfo)
 {
 	const ResultRelInfo *root = rinfo->ri_RootResultRelInfo;
-	int n = m->layout->options.batch_size;
 
-	if (m->mtstate->ps.plan != NULL || n == 1 || kvlsm_copy_has_where() ||
+	if (m->mtstate->ps.plan != NULL || m->layout->options.batch_size == 1 ||
+		kvlsm_copy_has_where() ||
 		m->layout->options.on_duplicate == KVLSM_DUPLICATE_IGNORE ||
 		copy_may_look(rinfo) || (root != NULL && copy_may_look(root)))
 		return;
-	m->waiting = MemoryContextAllocHuge(CurrentMemoryContext,
-										(Size) n * sizeof(NewRow));
+	let_wait(m);
 }
 
 void
@@ -398,6 +420,47 @@ kvlsm_insert_waiting(KvlsmModify *m, ResultRelInfo *rinfo)
 					   palloc(n * sizeof(TupleTableSlot *)));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(m->row_context);
+}
+
+/* ---- the end of a statement's run */
+
+static ExecutorRun_hook_type prev_run;
+
+static void
+write_waiting(ResultRelInfo *rinfo)
+{
+	KvlsmModify *m = rinfo->ri_FdwState;
+
+	if (rinfo->ri_FdwRoutine != NULL &&
+		rinfo->ri_FdwRoutine->ExecForeignInsert == exec_insert && m != NULL &&
+		m->n_waiting > 0)
+		kvlsm_insert_waiting(m, rinfo);
+}
+
+/* Before the statement's triggers, of whatever table, see what it has done. */
+static void
+run_hook(QueryDesc *query, ScanDirection direction,
+		 uint64 count KVLSM_EXECUTE_ONCE_PARAM)
+{
+	ModifyTableState *mtstate = (ModifyTableState *) query->planstate;
+	ListCell *lc;
+
+	if (prev_run)
+		prev_run(query, direction, count KVLSM_EXECUTE_ONCE_ARG);
+	else
+		standard_ExecutorRun(query, direction, count KVLSM_EXECUTE_ONCE_ARG);
+	if (query->operation != CMD_INSERT || !IsA(mtstate, ModifyTableState))
+		return;
+	write_waiting(mtstate->resultRelInfo);
+	foreach (lc, query->estate->es_tuple_routing_result_relations)
+		write_waiting(lfirst(lc));
+}
+
+void
+kvlsm_install_run_hook(void)
+{
+	prev_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_hook;
 }
 
 void

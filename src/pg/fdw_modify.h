@@ -21,7 +21,7 @@ typedef struct KvlsmModify
 	CommandId owner; /* of the writes: the statement's command id */
 	bool one_by_one; /* what the statement calls may look at its rows */
 	MemoryContext row_context; /* reset for each row, or batch */
-	/* of COPY: rows that wait until a batch of them is written together */
+	/* rows that wait until a batch of them is written together */
 	struct KvlsmNewRow *waiting; /* NULL: rows do not wait */
 	int n_waiting;
 	size_t waiting_bytes;

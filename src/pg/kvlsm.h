@@ -396,6 +396,9 @@ void kvlsm_install_relation_hook(void);
 /* ---- fdw_conflict.c */
 void kvlsm_install_planner_hook(void); /* ON CONFLICT for foreign tables */
 
+/* ---- fdw_insert.c */
+void kvlsm_install_run_hook(void); /* rows of an INSERT that wait */
+
 /* ---- store_map.c (the rest of it: store_map.h) */
 void kvlsm_install_hooks(void); /* object access: CREATE, DROP */
 

@@ -55,6 +55,7 @@ _PG_init(void)
 	kvlsm_install_hooks();
 	kvlsm_install_ddl_hooks();
 	kvlsm_install_planner_hook();
+	kvlsm_install_run_hook();
 	kvlsm_install_relation_hook();
 	kvlsm_install_backup_hook();
 }

@@ -214,6 +214,43 @@ INSERT INTO b SELECT i, 'x' FROM generate_series(2250, 2450) i;
 ROLLBACK;
 SELECT count(*) FROM b;
 
+-- rows that wait are there when the triggers of the statement run, of any table
+CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% sees %', NEW.what,
+		(SELECT count(*) FROM b WHERE key ^@ NEW.what);
+	RETURN NULL;
+END $$;
+CREATE TABLE noted (what text);
+CREATE TRIGGER n AFTER INSERT ON noted FOR EACH ROW EXECUTE FUNCTION counted();
+WITH n AS (INSERT INTO noted VALUES ('w'))
+INSERT INTO b SELECT 'w' || i, 'x' FROM generate_series(1, 300) i;
+WITH k AS (INSERT INTO b SELECT 'v' || i, 'x' FROM generate_series(1, 300) i)
+INSERT INTO noted VALUES ('v');
+WITH k AS (INSERT INTO b SELECT 'u' || i, 'x' FROM generate_series(1, 300) i),
+	l AS (INSERT INTO noted VALUES ('u'))
+INSERT INTO b SELECT 'ux' || i, 'x' FROM generate_series(1, 30) i;
+-- and when the next statement of a function looks, or the error is caught
+DO $$
+DECLARE
+	n bigint;
+BEGIN
+	INSERT INTO b SELECT 't' || i, 'x' FROM generate_series(1, 200) i;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RAISE WARNING '% rows, % seen', n, (SELECT count(*) FROM b WHERE key ^@ 't');
+	INSERT INTO b SELECT 't' || i, 'x' FROM generate_series(1000, 800, -5) i
+		UNION ALL SELECT 't5', 'again';
+EXCEPTION WHEN unique_violation THEN
+	RAISE WARNING '% (%)', SQLERRM, (SELECT count(*) FROM b WHERE key ^@ 't');
+END $$;
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
+	INSERT INTO b SELECT 's' || i, 'x' FROM generate_series(1, 5) i;
+PREPARE more(int, int) AS INSERT INTO b SELECT 'r' || i, 'x' FROM generate_series($1, $2) i;
+EXECUTE more(1, 130);
+EXECUTE more(131, 140);
+SELECT left(key, 1), count(*) FROM b WHERE key >= 'r' GROUP BY 1 ORDER BY 1;
+DELETE FROM b WHERE key >= 'r';
+
 -- COPY: rows that wait for a batch, and what must not wait
 COPY b FROM stdin;
 9001	x
@@ -283,6 +320,10 @@ z	2
 b	3
 \.
 SELECT *, tableoid::regclass FROM root ORDER BY key;
+BEGIN;
+INSERT INTO root SELECT c || i, i FROM unnest('{f,s}'::text[]) c, generate_series(1, 200) i;
+SELECT tableoid::regclass, count(*) FROM root GROUP BY 1 ORDER BY 1;
+ROLLBACK;
 BEGIN;
 COPY leaf FROM stdin;
 c	4

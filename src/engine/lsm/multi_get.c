@@ -163,13 +163,13 @@ ask_mem_for(KvGet *g, Taker *taker, KvValue *value, const KvVersionMem *mem)
 static KvStatus
 ask_mem(Group *group, const KvVersionMem *mem)
 {
+	const KvMem *m = kv_mem_at(group->get[0].db, mem->slot);
 	KvStatus st = KV_OK;
 	uint32_t i;
 
 	for (i = 0; i < group->n; i++)
 		if (!group->get[i].done)
-			kv_mem_prefetch(kv_mem_at(group->get[i].db, mem->slot),
-							group->get[i].hash);
+			kv_mem_prefetch(m, group->get[i].hash);
 	for (i = 0; i < group->n && st == KV_OK; i++)
 		if (!group->get[i].done)
 			st = ask_mem_for(&group->get[i], &group->taker[i], &group->value,

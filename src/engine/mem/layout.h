@@ -3,7 +3,7 @@
  * layout.h - what stands where in a memtable's buffer; for src/engine/mem
  * only.
  *
- *   KvMem | filter | entries, batches and chunks of nodes, in the order of allocation
+ *   KvMem | filter | entries, batches and chunks of nodes, as they came
  *
  * Everything is named by its offset from the buffer's start (uint32_t, 0:
  * none).  Entries and batches never change once a node points to them,
