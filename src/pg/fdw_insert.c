@@ -27,7 +27,7 @@
 #include "utils/rel.h"
 #include "write_set.h"
 
-/* Rows of COPY with so many bytes wait no longer, however few they are. */
+/* Rows with so many bytes wait no longer, however few they are. */
 #define WAITING_BYTES ((size_t) 1 << 20)
 
 /* A row on its way. */
