@@ -168,11 +168,10 @@ begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 static void
 end_modify(EState *estate, ResultRelInfo *rinfo)
 {
-	const KvlsmModify *m = rinfo->ri_FdwState;
+	const KvlsmModify *m PG_USED_FOR_ASSERTS_ONLY = rinfo->ri_FdwState;
 
 	/* they were written when the run ended */
 	Assert(m == NULL || m->n_waiting == 0);
-	(void) m;
 	rinfo->ri_FdwState = NULL;
 }
 

@@ -126,18 +126,20 @@ log_debt(const KvDb *db)
 	return 4.0 * (double) waiting / (double) kv_ring_size(ring) - 3;
 }
 
+static double
+larger(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 uint64_t
 kv_write_delay_us(KvDb *db)
 {
 	KvCounters *c = &db->shared->counters;
-	double debts[] = {memtable_debt(db), log_debt(db)};
-	double debt = l0_debt(db->shared);
+	double debt = larger(l0_debt(db->shared),
+						 larger(memtable_debt(db), log_debt(db)));
 	uint64_t us;
-	int i;
 
-	for (i = 0; i < 2; i++)
-		if (debts[i] > debt)
-			debt = debts[i];
 	if (debt <= 0)
 	{
 		db->owed_us = 0;

@@ -39,15 +39,11 @@ set_bits(KvWriteSet *ws, KvSlice key)
 	*word_of(ws, hash) |= kv_word_bits(hash);
 }
 
-/* A power of two. */
 static size_t
 largest_bytes(const KvWriteSet *ws)
 {
-	size_t bytes = sizeof(uint64_t);
-
-	while (bytes * 2 <= ws->allowed_bytes / KV_SET_FILTER_PART)
-		bytes *= 2;
-	return bytes;
+	return kv_word_count(ws->allowed_bytes / KV_SET_FILTER_PART) *
+		   sizeof(uint64_t);
 }
 
 static size_t
@@ -127,5 +123,5 @@ kv_set_may_have(const KvWriteSet *ws, KvSlice key)
 	if (ws->filter == NULL)
 		return true;
 	hash = kv_key_hash(key);
-	return (*word_of(ws, hash) & kv_word_bits(hash)) == kv_word_bits(hash);
+	return kv_word_may_have(*word_of(ws, hash), hash);
 }

@@ -49,13 +49,11 @@ filter_to_ask(const KvMem *mem)
 void
 kv_mem_init_filter(KvMem *mem)
 {
-	uint32_t words = 1;
+	uint32_t words = (uint32_t) kv_word_count(kv_relaxed64(&mem->bytes) / PART);
 	_Atomic uint64_t *word;
 	uint32_t off, i;
 
 	KV_ASSERT(kv_relaxed64(&mem->under_log_lock.entries) == 0);
-	while (words * 2 * sizeof(uint64_t) <= kv_relaxed64(&mem->bytes) / PART)
-		words *= 2;
 	off = kv_arena_alloc(mem, words * sizeof(uint64_t), 8);
 	word = kv_mem_ptr(mem, off);
 	for (i = 0; i < words; i++)
@@ -91,8 +89,8 @@ kv_mem_lacks(const KvMem *mem, uint64_t generation, uint64_t hash)
 {
 	uint32_t off = filter_to_ask(mem);
 
-	if (off == 0 || (kv_acquire64(word_of(mem, off, hash)) &
-					 kv_word_bits(hash)) == kv_word_bits(hash))
+	if (off == 0 ||
+		kv_word_may_have(kv_acquire64(word_of(mem, off, hash)), hash))
 		return false;
 	return kv_mem_generation(mem) == generation;
 }
